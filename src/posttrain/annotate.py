@@ -1,0 +1,44 @@
+"""Signals that need a pass of a model before the update: log-probabilities under old and frozen weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from posttrain.batching import collate, microbatches
+from posttrain.policy import Forward, Policy
+from posttrain.types import Origin, TrainingSequence
+
+
+def annotate(
+    sequences: Sequence[TrainingSequence],
+    policy: Policy,
+    frozen: Mapping[str, Policy],
+    signals: frozenset[str],
+    tokens_per_microbatch: int,
+) -> list[TrainingSequence]:
+    """Add the signals ``NAME_logprobs``: ``old`` is the policy as it stands, anything else a frozen policy.
+
+    Returns:
+        The sequences in the same order, each with every signal as Float["l"] on all tokens but the prompt's.
+    """
+    out = {s.uid: s for s in sequences}
+    for signal in sorted(signals):
+        name = signal.removesuffix("_logprobs")
+        model = policy if name == "old" else frozen[name]
+        for batch in microbatches(sequences, tokens_per_microbatch):
+            for sequence, values in zip(batch, _logprobs(batch, model)):
+                known = out[sequence.uid]
+                out[sequence.uid] = dataclasses.replace(known, signals={**known.signals, signal: values})
+    return [out[s.uid] for s in sequences]
+
+
+def _logprobs(sequences: Sequence[TrainingSequence], policy: Policy) -> list[torch.Tensor]:
+    batch = collate(sequences, policy.text.end, policy.device)
+    positions = batch.origin != int(Origin.PROMPT)
+    positions[:, 0] = False
+    with torch.no_grad():
+        logprobs = Forward(policy, batch, positions).logprobs
+    return [row[: len(s.tokens)].cpu() for row, s in zip(logprobs, sequences)]

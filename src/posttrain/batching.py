@@ -1,0 +1,151 @@
+"""Shares, minibatches, micro-batches, padding: the only place that normalises and the only place that pads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from posttrain.protocols import Term
+from posttrain.types import Origin, TokenBatch, TrainingSequence
+
+Total = Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class PerToken:
+    """Every member token of the minibatch counts the same: ``1 / members`` ("token mean")."""
+
+    def denominators(self, members: Sequence[float], groups: Sequence[object], total: Total) -> list[float]:
+        """The number of members in the whole minibatch."""
+        return [total(sum(members))] * len(members)
+
+
+@dataclass(frozen=True)
+class PerSequence:
+    """Every sequence that has members counts the same, and its members share that ("sequence mean")."""
+
+    def denominators(self, members: Sequence[float], groups: Sequence[object], total: Total) -> list[float]:
+        """Sequences with members x members of this sequence."""
+        alive = total(float(sum(1 for n in members if n > 0)))
+        return [alive * n for n in members]
+
+
+@dataclass(frozen=True)
+class PerGroup:
+    """Every group that has members counts the same, and its members share that. A group lives on one rank."""
+
+    def denominators(self, members: Sequence[float], groups: Sequence[object], total: Total) -> list[float]:
+        """Groups with members x members of this group."""
+        sums: dict[object, float] = {}
+        for n, group in zip(members, groups):
+            sums[group] = sums.get(group, 0.0) + n
+        alive = total(float(sum(1 for n in sums.values() if n > 0)))
+        return [alive * sums[group] for group in groups]
+
+
+@dataclass(frozen=True)
+class PerConstant:
+    """A sum over tokens, averaged over all sequences and divided by ``tokens``.
+
+    ``tokens=1`` is the expectation of a sequence's sum (UFT's likelihood as its paper writes it); the longest response
+    length is Dr. GRPO's normaliser. Sequences without members count too.
+    """
+
+    tokens: float = 1.0
+
+    def denominators(self, members: Sequence[float], groups: Sequence[object], total: Total) -> list[float]:
+        """Sequences x ``tokens``."""
+        return [total(float(len(members))) * self.tokens] * len(members)
+
+
+def weigh(sequences: Sequence[TrainingSequence], terms: Sequence[Term], total: Total) -> list[TrainingSequence]:
+    """Give every sequence its weights, shares of the whole minibatch, so that a micro-batch's loss is a plain sum.
+
+    Args:
+        sequences: this rank's part of one minibatch.
+        terms: the terms of the loss.
+        total: sums a number over all ranks.
+
+    Returns:
+        The sequences with ``weights[term.name]``: Float["l"], 0 outside the term's members. Of each term the weights
+        sum to 1 over the minibatch of all ranks, or to 0 if it has no members (``PerConstant`` sums to a length).
+    """
+    weighed = [dict(s.weights) for s in sequences]
+    groups = [s.group for s in sequences]
+    for term in terms:
+        masks = [_members(s, term) for s in sequences]
+        members = [float(m.sum()) for m in masks]
+        denominators = term.share.denominators(members, groups, total)
+        for weights, mask, count, denominator in zip(weighed, masks, members, denominators):
+            weights[term.name] = mask / denominator if count else mask
+    return [dataclasses.replace(s, weights=w) for s, w in zip(sequences, weighed)]
+
+
+def _members(sequence: TrainingSequence, term: Term) -> Tensor:
+    mask = torch.zeros(len(sequence.tokens), dtype=torch.float64)
+    if term.stream is None or term.stream == sequence.stream:
+        for origin in term.over:
+            mask[sequence.origin == int(origin)] = 1.0
+    mask[0] = 0.0  # nothing predicts the first token
+    return mask
+
+
+def minibatches(
+    sequences: Sequence[TrainingSequence], groups_per_update: int | None, passes: int, order: torch.Generator
+) -> Iterator[list[TrainingSequence]]:
+    """Cut one collection into the minibatches of its updates; groups are never split.
+
+    Args:
+        sequences: the collection.
+        groups_per_update: groups in one update; ``None`` takes all of them.
+        passes: how often the collection is gone through.
+        order: shuffles the groups of every pass after the first.
+    """
+    by_group: dict[Hashable, list[TrainingSequence]] = {}
+    for sequence in sequences:
+        by_group.setdefault(sequence.group, []).append(sequence)
+    keys = list(by_group)
+    size = groups_per_update or max(1, len(keys))
+    for index in range(passes):
+        shuffled = keys if index == 0 else [keys[i] for i in torch.randperm(len(keys), generator=order).tolist()]
+        for at in range(0, len(shuffled), size):
+            yield [sequence for key in shuffled[at : at + size] for sequence in by_group[key]]
+
+
+def microbatches(sequences: Sequence[TrainingSequence], tokens_per_microbatch: int) -> Iterator[list[TrainingSequence]]:
+    """Cut a minibatch by a budget of padded tokens, longest first, so that little is padding.
+
+    A sequence longer than the budget travels alone.
+    """
+    row: list[TrainingSequence] = []
+    for sequence in sorted(sequences, key=lambda s: (-len(s.tokens), s.uid)):
+        if row and (len(row) + 1) * len(row[0].tokens) > tokens_per_microbatch:
+            yield row
+            row = []
+        row.append(sequence)
+    if row:
+        yield row
+
+
+def collate(sequences: Sequence[TrainingSequence], padding_token: int, device: torch.device) -> TokenBatch:
+    """Pad on the right. Padding has origin PROMPT, attention 0 and weight 0, so that no term can reach it."""
+
+    def stack(rows: Sequence[Tensor], fill: float) -> Tensor:
+        return pad_sequence(list(rows), batch_first=True, padding_value=fill).to(device)
+
+    first = sequences[0]
+    return TokenBatch(
+        tokens=stack([s.tokens for s in sequences], padding_token),
+        origin=stack([s.origin for s in sequences], int(Origin.PROMPT)),
+        attention_mask=stack([torch.ones_like(s.tokens) for s in sequences], 0),
+        temperature=torch.tensor([s.rollout.temperature for s in sequences], dtype=torch.float64, device=device),
+        uid=torch.tensor([s.uid for s in sequences], device=device),
+        signals={name: stack([s.signals[name] for s in sequences], 0.0) for name in first.signals},
+        weights={name: stack([s.weights[name] for s in sequences], 0.0) for name in first.weights},
+    )
+

@@ -1,0 +1,124 @@
+"""One step's material: draw examples, write, judge, give credit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from posttrain.errors import UserError
+from posttrain.protocols import Engine
+from posttrain.stage import Stage, Stream
+from posttrain.text import Text
+from posttrain.types import Example, Group, Progress, Rollout, TrainingSequence
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """What one step collected.
+
+    Args:
+        sequences: the training sequences of all groups that could be judged.
+        rollouts: every rollout, the dropped ones included.
+        unscorable: answers that no verdict could be had for.
+        groups_dropped: groups left out because one of their answers was unscorable.
+    """
+
+    sequences: list[TrainingSequence]
+    rollouts: list[Rollout]
+    unscorable: int
+    groups_dropped: int
+
+
+def draw(stream: Stream, now: Progress) -> tuple[Example, ...]:
+    """The step's examples: epochs without replacement, each in an order that only seed and epoch decide.
+
+    A function of the step alone, so a resumed run draws what the uninterrupted one would have drawn.
+    """
+    count = len(stream.examples)
+    chosen = []
+    for index in range(now.step * stream.prompts_per_step, (now.step + 1) * stream.prompts_per_step):
+        epoch, at = divmod(index, count)
+        chosen.append(stream.examples[_epoch_order(count, dataclasses.replace(now, step=epoch))[at]])
+    return tuple(chosen)
+
+
+def _epoch_order(count: int, epoch: Progress) -> list[int]:
+    key = epoch.key("epoch", count)
+    if key not in _ORDERS:
+        _ORDERS.clear()
+        _ORDERS[key] = torch.randperm(count, generator=epoch.generator("epoch", count)).tolist()
+    return _ORDERS[key]
+
+
+_ORDERS: dict[int, list[int]] = {}
+"""The order of the current epoch, so that it is shuffled once and not once per draw."""
+
+
+def collect(stage: Stage, engine: Engine, text: Text, now: Progress) -> Collection:
+    """Collect one step's sequences from all streams.
+
+    Raises:
+        UserError: a group of one where credit compares rollouts.
+    """
+    sequences: list[TrainingSequence] = []
+    rollouts: list[Rollout] = []
+    unscorable = dropped = 0
+    for stream in stage.streams:
+        moment = now.within(stream.name)
+        groups = stream.source(draw(stream, moment), engine, text, stage.sampling, moment)
+        for number, group in enumerate(groups):
+            judged = _unique(_judge(stream, group), number)
+            rollouts.extend(judged)
+            missing = sum(1 for r in judged if r.verdict is not None and r.verdict.score is None)
+            unscorable += missing
+            dropped += missing > 0
+            if not missing:
+                sequences.extend(_sequences(stream, judged, now, len(sequences)))
+    return Collection(sequences, rollouts, unscorable, dropped)
+
+
+def _judge(stream: Stream, group: Group) -> tuple[Rollout, ...]:
+    if stream.reward is None:
+        return tuple(group)
+    verdicts = stream.reward(group)
+    return tuple(dataclasses.replace(r, verdict=v) for r, v in zip(group, verdicts, strict=True))
+
+
+def _unique(group: Group, number: int) -> tuple[Rollout, ...]:
+    """Number the groups of a step, so that an example drawn twice makes two groups and not one of double size."""
+    return tuple(dataclasses.replace(r, group=(number, r.group)) for r in group)
+
+
+def _sequences(stream: Stream, group: Group, now: Progress, first: int) -> list[TrainingSequence]:
+    advantages = _advantages(stream, group)
+    made = []
+    for index, rollout in enumerate(group):
+        signals = {} if advantages is None else {"advantages": advantages[index].expand(len(rollout.tokens)).clone()}
+        uid = now.key("uid", stream.name, first + index) % (1 << 62)
+        made.append(TrainingSequence(rollout, rollout.tokens, rollout.origin, stream.name, uid, signals))
+    return made
+
+
+def _advantages(stream: Stream, group: Group) -> Tensor | None:
+    if stream.credit is None:
+        return None
+    if stream.credit.compares and len(group) < 2:
+        raise UserError(
+            f"{type(stream.credit).__name__} compares the rollouts of a prompt with each other, but there is only one; "
+            "set rollouts_per_prompt to at least 2"
+        )
+    return stream.credit(torch.tensor(scores(group), dtype=torch.float64))
+
+
+def scores(group: Sequence[Rollout]) -> list[float]:
+    """The scores of a group that was judged in full."""
+    out = []
+    for rollout in group:
+        if rollout.verdict is None or rollout.verdict.score is None:
+            raise ValueError(f"the rollout of example {rollout.example.id!r} has no score")
+        out.append(rollout.verdict.score)
+    return out

@@ -1,0 +1,1 @@
+"""Credit: the rewards of a group become advantages."""

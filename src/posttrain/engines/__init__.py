@@ -1,0 +1,1 @@
+"""Engines: they write text with the policy's current weights."""

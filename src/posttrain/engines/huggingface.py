@@ -1,0 +1,167 @@
+"""The in-process engine: any Hugging Face causal LM, sampled with a key-value cache.
+
+One prefill per prompt is shared by its completions; finished rows leave the batch; the log-probabilities of what was
+sampled are recorded at no extra pass. Random numbers belong to (prompt, completion, position), so neither the cut into
+batches nor the order in which rows finish changes what is sampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from posttrain.policy import Policy
+from posttrain.protocols import Completion
+from posttrain.types import Sampling
+
+
+class HuggingFaceEngine:
+    """Samples from the very module that is trained, so its weights cannot be stale.
+
+    Args:
+        rows_per_batch: completions decoded at a time.
+    """
+
+    def __init__(self, rows_per_batch: int = 512) -> None:
+        self._rows_per_batch = rows_per_batch
+        self._policy: Policy | None = None
+        self._version = -1
+
+    @property
+    def version(self) -> int:
+        """The step whose weights are loaded; -1 before the first load."""
+        return self._version
+
+    def load(self, policy: Policy, version: int) -> None:
+        """Point at the live policy; no copy is made."""
+        self._policy, self._version = policy, version
+
+    def generate(
+        self, prompts: Sequence[Tensor], sampling: Sampling, completions_per_prompt: int, generator: Generator
+    ) -> list[list[Completion]]:
+        """Continue every prompt; see :class:`posttrain.protocols.Engine`."""
+        if self._policy is None:
+            raise RuntimeError("load a policy before generating")
+        policy, n = self._policy, completions_per_prompt
+        uniforms = torch.rand(len(prompts) * n, sampling.max_new_tokens, generator=generator)
+        training = policy.model.training
+        policy.model.eval()
+        out: list[list[Completion]] = [[] for _ in prompts]
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        size = max(1, self._rows_per_batch // n)
+        with torch.inference_mode():
+            for at in range(0, len(order), size):
+                chosen = order[at : at + size]
+                rows = torch.tensor([i * n + j for i in chosen for j in range(n)])
+                finished = _decode(policy, [prompts[i] for i in chosen], n, sampling, uniforms[rows])
+                for k, i in enumerate(chosen):
+                    out[i] = finished[k * n : (k + 1) * n]
+        policy.model.train(training)
+        return out
+
+
+@dataclass
+class _Rows:
+    """The rows that are still being written; all tensors share their first dimension."""
+
+    index: Tensor  # Int["r"]: which completion of the call
+    mask: Tensor  # Int["r t"]: 1 where the cache holds a real token
+    position: Tensor  # Int["r"]: position of the next token
+    uniforms: Tensor  # Float["r m"]
+
+    def keep(self, alive: Tensor) -> None:
+        self.index, self.mask = self.index[alive], self.mask[alive]
+        self.position, self.uniforms = self.position[alive], self.uniforms[alive]
+
+
+def _decode(policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, uniforms: Tensor) -> list[Completion]:
+    """Decode one batch of prompts, ``n`` completions each, prompt-major."""
+    logits, cache, mask = _prefill(policy, prompts)
+    logits, mask = logits.repeat_interleave(n, 0), mask.repeat_interleave(n, 0)
+    if n > 1:
+        cache.batch_repeat_interleave(n)
+    device, total = policy.device, len(prompts) * n
+    rows = _Rows(torch.arange(total, device=device), mask, mask.sum(1), uniforms.to(device))
+    tokens = torch.full((total, sampling.max_new_tokens), -1, dtype=torch.long, device=device)
+    logprobs = torch.full((total, sampling.max_new_tokens), float("nan"), device=device)
+    for step in range(sampling.max_new_tokens):
+        token, logprob = sample(logits, sampling.temperature, rows.uniforms[:, step])
+        tokens[rows.index, step], logprobs[rows.index, step] = token, logprob.float()
+        alive = (token != policy.text.end) & (rows.position < policy.context)
+        if not bool(alive.any()) or step + 1 == sampling.max_new_tokens:
+            break
+        if not bool(alive.all()):
+            kept = alive.nonzero()[:, 0]
+            rows.keep(kept)
+            cache.batch_select_indices(kept)
+            token = token[kept]
+        rows.mask = torch.cat([rows.mask, torch.ones_like(rows.mask[:, :1])], 1)
+        logits = _step(policy, token, rows, cache)
+        rows.position = rows.position + 1
+    return _completions(tokens.cpu(), logprobs.cpu(), policy.text.end)
+
+
+def _prefill(policy: Policy, prompts: list[Tensor]) -> tuple[Tensor, Any, Tensor]:
+    """Run the prompts once, padded on the left: Float["p v"] next-token logits, the cache, Int["p l"] mask."""
+    from transformers import DynamicCache
+
+    longest = max(len(p) for p in prompts)
+    tokens = torch.full((len(prompts), longest), policy.text.end, dtype=torch.long)
+    mask = torch.zeros_like(tokens)
+    for row, prompt in enumerate(prompts):
+        tokens[row, longest - len(prompt) :] = prompt
+        mask[row, longest - len(prompt) :] = 1
+    tokens, mask = tokens.to(policy.device), mask.to(policy.device)
+    cache = DynamicCache(config=policy.model.config)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    logits = _logits(policy, tokens, mask, positions, cache)
+    return logits, cache, mask
+
+
+def _step(policy: Policy, token: Tensor, rows: _Rows, cache: Any) -> Tensor:
+    return _logits(policy, token[:, None], rows.mask, rows.position[:, None], cache)
+
+
+def _logits(policy: Policy, tokens: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
+    """Float["r v"]: logits of the token after the last column."""
+    enabled = policy.autocast is not None
+    with torch.autocast(policy.device.type, dtype=policy.autocast or torch.bfloat16, enabled=enabled):
+        states = policy.model.base_model(
+            input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+        return policy.head(states[:, -1])
+
+
+def sample(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw by inverting the cumulative distribution.
+
+    Args:
+        logits: Float["r v"].
+        temperature: 0 takes the most likely token.
+        uniforms: Float["r"] in [0, 1).
+
+    Returns:
+        Int["r"] tokens and Float["r"] their log-probabilities at this temperature (greedy: at temperature 1).
+    """
+    logprobs = torch.log_softmax(logits / (temperature or 1.0), -1)
+    if temperature == 0:
+        token = logits.argmax(-1)
+    else:
+        cumulative = logprobs.exp().cumsum(-1)
+        # Rounding may leave the total below 1; scaling the draw by it keeps every draw inside the support.
+        token = torch.searchsorted(cumulative, (uniforms.to(cumulative.dtype)[:, None] * cumulative[:, -1:]), right=True)
+        token = token[:, 0].clamp(max=logits.shape[-1] - 1)
+    return token, logprobs.gather(-1, token[:, None])[:, 0]
+
+
+def _completions(tokens: Tensor, logprobs: Tensor, end: int) -> list[Completion]:
+    out = []
+    for row, values in zip(tokens, logprobs):
+        length = int((row >= 0).sum())
+        written = row[:length].clone()
+        out.append(Completion(written, values[:length].clone(), stopped=bool(length and int(written[-1]) == end)))
+    return out

@@ -1,0 +1,1 @@
+"""Evaluation: held-out problems, from scratch, never with hints."""

@@ -1,0 +1,134 @@
+"""Accuracy with intervals: greedy pass@1, and the unbiased pass@k of sampled answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from posttrain.protocols import Engine
+from posttrain.text import Text
+from posttrain.types import Example, Progress, Sampling, Verdict
+
+Verify = Callable[[str, Example], Verdict]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One judged answer to a held-out problem; an unscorable one counts as wrong here, and is counted."""
+
+    example_id: str
+    response: str
+    score: float | None
+    reason: str
+    valid: bool
+    tokens: int
+
+    @property
+    def correct(self) -> bool:
+        """Whether the verifier gave the full score."""
+        return self.score == 1.0
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A share with its 95% interval.
+
+    Args:
+        accuracy: share of correct answers, 0 … 1.
+        ci95: Wilson's score interval over problems.
+        valid_rate: share of answers of the right form.
+        n: problems.
+        unscorable: answers that could not be judged.
+        mean_tokens: length of the answers.
+    """
+
+    accuracy: float
+    ci95: tuple[float, float]
+    valid_rate: float
+    n: int
+    unscorable: int
+    mean_tokens: float
+
+
+def answer_all(
+    examples: Sequence[Example], verify: Verify, engine: Engine, text: Text, sampling: Sampling, samples: int, seed: int
+) -> list[list[Answer]]:
+    """Let the policy answer every problem from scratch: the prompt and nothing else, never a hint.
+
+    Returns:
+        Per problem, ``samples`` judged answers.
+    """
+    prompts = [text.encode(e.prompt) for e in examples]
+    generator = Progress(0, 0, seed, ("evaluation",)).generator("sampling")
+    completions = engine.generate(prompts, sampling, samples, generator)
+    return [[_judge(e, text.decode(c.tokens), len(c.tokens), verify) for c in row] for e, row in zip(examples, completions)]
+
+
+def _judge(example: Example, response: str, tokens: int, verify: Verify) -> Answer:
+    verdict = verify(response, example)
+    return Answer(example.id, response, verdict.score, verdict.reason, verdict.valid, tokens)
+
+
+def summarise(answers: Sequence[Answer]) -> Accuracy:
+    """The accuracy of one answer per problem."""
+    n, correct = len(answers), sum(a.correct for a in answers)
+    return Accuracy(
+        accuracy=correct / n,
+        ci95=wilson(correct, n),
+        valid_rate=sum(a.valid for a in answers) / n,
+        n=n,
+        unscorable=sum(a.score is None for a in answers),
+        mean_tokens=sum(a.tokens for a in answers) / n,
+    )
+
+
+def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's score interval (1927) of a binomial share; exact at the ends where the normal one is not."""
+    p = successes / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def pass_at_k(answers: Sequence[Sequence[Answer]], k: int) -> float:
+    """The unbiased estimate of pass@k, ``1 - C(n - c, k) / C(n, k)`` averaged over problems (2107.03374, eq. 1).
+
+    Args:
+        answers: per problem, n >= k sampled answers.
+        k: tries.
+    """
+    total = 0.0
+    for row in answers:
+        n, c = len(row), sum(a.correct for a in row)
+        if n < k:
+            raise ValueError(f"pass@{k} needs at least {k} samples per problem, got {n}")
+        total += 1.0 - math.comb(n - c, k) / math.comb(n, k)
+    return total / len(answers)
+
+
+def paired_difference(
+    first: Sequence[Sequence[bool]], second: Sequence[Sequence[bool]], seed: int = 0, resamples: int = 10_000
+) -> tuple[float, tuple[float, float]]:
+    """Difference of accuracies on the same problems, bootstrapped over seeds and problems.
+
+    Args:
+        first, second: [seeds][problems], correct or not; problems in the same order, seeds paired by index.
+        seed: of the bootstrap.
+        resamples: bootstrap samples.
+
+    Returns:
+        mean(first) - mean(second), and its 95% percentile interval.
+    """
+    difference = torch.tensor(first, dtype=torch.float64) - torch.tensor(second, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    seeds, problems = difference.shape
+    means = torch.empty(resamples, dtype=torch.float64)
+    for index in range(resamples):
+        rows = torch.randint(seeds, (seeds,), generator=generator)
+        columns = torch.randint(problems, (problems,), generator=generator)
+        means[index] = difference[rows].mean(0)[columns].mean()
+    low, high = torch.quantile(means, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return float(difference.mean()), (low, high)

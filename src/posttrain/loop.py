@@ -1,0 +1,208 @@
+"""The loop. Every method of the library runs through it, and it names none of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from posttrain.annotate import annotate
+from posttrain.batching import collate, microbatches, minibatches, weigh
+from posttrain.collect import Collection, collect
+from posttrain.engines.huggingface import HuggingFaceEngine
+from posttrain.policy import Forward, Policy
+from posttrain.protocols import Engine
+from posttrain.runtime import LocalRuntime
+from posttrain.stage import Stage
+from posttrain.types import Progress, TrainingSequence
+
+UNSCORABLE_LIMIT = 0.01
+"""The run stops when more than this share of all answers could not be judged."""
+UNSCORABLE_GRACE = 100
+"""Answers judged before the limit applies."""
+
+
+class NonFinite(Exception):
+    """A loss or a gradient is nan or infinite; the weights are still those of before the step."""
+
+
+class TooManyUnscorable(Exception):
+    """The verifier fails too often for its verdicts to be a reward."""
+
+
+@dataclass
+class Spent:
+    """What a run has used up so far; travels through checkpoints."""
+
+    completions_sampled: int = 0
+    tokens_sampled: int = 0
+    tokens_trained: int = 0
+    answers_judged: int = 0
+    answers_unscorable: int = 0
+    updates: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass
+class Session:
+    """A stage in progress: everything that a checkpoint has to hold.
+
+    Args:
+        stage: what is done.
+        policy: what is trained.
+        frozen: the frozen policies of the stage.
+        optimiser: with its state.
+        seed: the run's seed.
+        step: steps of this stage that are finished.
+    """
+
+    stage: Stage
+    policy: Policy
+    frozen: dict[str, Policy]
+    optimiser: torch.optim.AdamW
+    seed: int
+    engine: Engine
+    step: int = 0
+    spent: Spent = field(default_factory=Spent)
+
+    @property
+    def now(self) -> Progress:
+        """The moment of the next step."""
+        return Progress(self.step, self.stage.steps, self.seed, (self.stage.name,))
+
+
+@dataclass(frozen=True, eq=False)
+class StepRecord:
+    """What one step did; journals turn it into metrics."""
+
+    now: Progress
+    collection: Collection
+    losses: dict[str, float]
+    gradient_norm: float
+    learning_rate: float
+    skipped: int
+    seconds: float
+
+
+def start(stage: Stage, policy: Policy, seed: int, engine: Engine | None = None, spent: Spent | None = None) -> Session:
+    """Begin a stage: a fresh optimiser, and snapshots of the policy for the frozen roles that its terms need."""
+    settings = stage.optimiser
+    optimiser = torch.optim.AdamW(
+        policy.trainable(), lr=0.0, betas=settings.betas, eps=settings.epsilon, weight_decay=settings.weight_decay
+    )
+    frozen = {name: policy.frozen_copy() for name in sorted(stage.frozen)}
+    return Session(stage, policy, frozen, optimiser, seed, engine or HuggingFaceEngine(), spent=spent or Spent())
+
+
+def train(session: Session, runtime: LocalRuntime, after_step: Callable[[StepRecord], bool]) -> None:
+    """Run the stage from where the session stands.
+
+    Args:
+        session: advanced in place.
+        runtime: device, precision, ranks.
+        after_step: told of every finished step; returning ``False`` stops the run there.
+
+    Raises:
+        NonFinite: before the offending update is applied.
+        TooManyUnscorable: see ``UNSCORABLE_LIMIT``.
+    """
+    while session.step < session.stage.steps:
+        record = one_step(session, runtime)
+        session.step += 1
+        if not after_step(record):
+            return
+
+
+def one_step(session: Session, runtime: LocalRuntime) -> StepRecord:
+    """Collect, annotate, update."""
+    began = time.perf_counter()
+    stage, policy, now = session.stage, session.policy, session.now
+    session.engine.load(policy, version=now.step)
+    collection = collect(stage, session.engine, policy.text, now)
+    _count(session, collection)
+    sequences = annotate(
+        collection.sequences, policy, session.frozen, stage.signals_needed, stage.tokens_per_microbatch
+    )
+    losses: dict[str, float] = {term.name: 0.0 for term in stage.terms}
+    norms, skipped = [], 0
+    order = now.generator("minibatches")
+    for minibatch in minibatches(sequences, stage.groups_per_update, stage.passes_over_rollouts, order):
+        skipped += _gradient(session, runtime, minibatch, now, losses)
+        norms.append(_update(session, runtime, now))
+    count = max(1, len(norms))
+    seconds = time.perf_counter() - began
+    session.spent.seconds += seconds
+    mean_losses = {name: value / count for name, value in losses.items()}
+    norm = sum(norms) / len(norms) if norms else math.nan
+    return StepRecord(now, collection, mean_losses, norm, stage.learning_rate_at(now), skipped, seconds)
+
+
+def _gradient(
+    session: Session, runtime: LocalRuntime, minibatch: list[TrainingSequence], now: Progress, losses: dict[str, float]
+) -> int:
+    """Accumulate the gradient of one minibatch; returns how many sequences needed no pass."""
+    stage, policy = session.stage, session.policy
+    weighed = weigh(minibatch, stage.terms, runtime.total)
+    alive = [s for s in weighed if not all(_inert(term.objective.inert(s), s, term.name) for term in stage.terms)]
+    policy.model.train()
+    for rows in microbatches(alive, stage.tokens_per_microbatch):
+        batch = collate(rows, policy.text.end, policy.device)
+        positions = torch.stack([w != 0 for w in batch.weights.values()]).any(0)
+        forward = Forward(policy, batch, positions, session.frozen)
+        loss = torch.zeros((), device=policy.device)
+        for term in stage.terms:
+            values = term.objective(forward, batch)
+            part = term.coefficient_at(now) * (values * batch.weights[term.name].to(values.dtype)).sum()
+            losses[term.name] += float(part.detach())
+            loss = loss + part
+        if not bool(torch.isfinite(loss)):
+            raise NonFinite(f"the loss is {float(loss.detach())} at step {now.step + 1} of stage {stage.name!r}")
+        runtime.backward(loss)
+        tokens = int(batch.attention_mask.sum())
+        session.spent.tokens_trained += tokens
+        session.spent.flops += 6.0 * policy.parameters_count * tokens
+    return len(weighed) - len(alive)
+
+
+def _inert(objective_says: bool, sequence: TrainingSequence, term: str) -> bool:
+    return objective_says or not bool(sequence.weights[term].any())
+
+
+def _update(session: Session, runtime: LocalRuntime, now: Progress) -> float:
+    """Clip and step. Without any gradient it is zeros that step, so that momentum acts as if nothing was skipped."""
+    stage, parameters = session.stage, session.policy.trainable()
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    norm = runtime.gradient_norm(parameters, stage.optimiser.clip_norm)
+    if not math.isfinite(norm):
+        raise NonFinite(f"the gradient norm is {norm} at step {now.step + 1} of stage {stage.name!r}")
+    for group in session.optimiser.param_groups:
+        group["lr"] = stage.learning_rate_at(now)
+    session.optimiser.step()
+    session.optimiser.zero_grad(set_to_none=True)
+    session.spent.updates += 1
+    return norm
+
+
+def _count(session: Session, collection: Collection) -> None:
+    """Add up what was sampled and judged, and stop where verdicts fail too often."""
+    spent = session.spent
+    sampled = sum(int((~r.behaviour_logprobs.isnan()).sum()) for r in collection.rollouts)
+    spent.completions_sampled += sum(1 for r in collection.rollouts if r.ended != "given")
+    spent.tokens_sampled += sampled
+    spent.flops += 2.0 * session.policy.parameters_count * sum(
+        len(r.tokens) for r in collection.rollouts if r.ended != "given"
+    )
+    spent.answers_judged += sum(1 for r in collection.rollouts if r.verdict is not None)
+    spent.answers_unscorable += collection.unscorable
+    judged, failed = spent.answers_judged, spent.answers_unscorable
+    if judged >= UNSCORABLE_GRACE and failed > UNSCORABLE_LIMIT * judged:
+        raise TooManyUnscorable(
+            f"{failed} of {judged} answers could not be judged (limit {UNSCORABLE_LIMIT:.0%}); "
+            "look at their reasons in rollouts.jsonl and mend the verifier or its time limit"
+        )

@@ -1,0 +1,66 @@
+"""Supervised fine-tuning: maximise the likelihood of demonstrations.
+
+Paper: Training language models to follow instructions with human feedback (Ouyang et al., 2022).
+arXiv: 2203.02155
+Axes: source, objective
+
+Loss: the mean of ``-log p(token)`` over all demonstration tokens of the minibatch, end-of-sequence included; prompt
+tokens carry no loss. Defaults are those of the SFT baseline in UFT (2505.16984, released code): AdamW 1e-5,
+betas (0.9, 0.95), weight decay 0.01, warm-up over 10% of the steps and a cosine to zero, gradients cut at 1.0,
+batches of 256, at most 500 steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from posttrain.batching import PerSequence, PerToken
+from posttrain.objectives.cross_entropy import CrossEntropy
+from posttrain.protocols import Term
+from posttrain.rollouts.demonstrations import Demonstrations
+from posttrain.schedules import Cosine, Warmup
+from posttrain.stage import AdamW, Problems, Recipe, Stage, Stream
+from posttrain.types import Fraction, Origin
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """How demonstrations are imitated.
+
+    Args:
+        prompts_per_step: demonstrations in one update (UFT's baseline: 256).
+        learning_rate: peak of warm-up and cosine (1e-5).
+        warmup: fraction of the steps (0.1).
+        betas: AdamW's (0.9, 0.95).
+        weight_decay: AdamW's (0.01).
+        clip_norm: gradient norm cut (1.0).
+        share: token mean, or sequence mean.
+        tokens_per_microbatch: padded tokens per pass; speed and memory only.
+    """
+
+    prompts_per_step: int = 256
+    learning_rate: float = 1e-5
+    warmup: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    share: PerToken | PerSequence = PerToken()
+    tokens_per_microbatch: int = 16384
+
+
+def stage(problems: Problems, steps: int, supervision: Supervision) -> Stage:
+    """The supervised stage alone, for recipes that go on from it."""
+    return Stage(
+        name="supervised",
+        streams=(Stream("demonstrations", problems.examples, Demonstrations(), supervision.prompts_per_step),),
+        terms=(Term("likelihood", CrossEntropy(), frozenset({Origin.GIVEN}), supervision.share),),
+        steps=steps,
+        learning_rate=Warmup(Cosine(supervision.learning_rate, 0.0), Fraction(supervision.warmup)),
+        optimiser=AdamW(supervision.betas, 1e-8, supervision.weight_decay, supervision.clip_norm),
+        tokens_per_microbatch=supervision.tokens_per_microbatch,
+    )
+
+
+def recipe(problems: Problems, *, steps: int = 500, supervision: Supervision = Supervision()) -> Recipe:
+    """One supervised stage of ``steps`` updates."""
+    return Recipe((stage(problems, steps, supervision),))

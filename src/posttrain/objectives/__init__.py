@@ -1,0 +1,1 @@
+"""Objectives: losses per token, pure and never normalised."""

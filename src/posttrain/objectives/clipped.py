@@ -1,0 +1,91 @@
+"""The clipped policy-gradient surrogate and its variants of ratio level and clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from posttrain.policy import Forward
+from posttrain.types import Origin, TokenBatch, TrainingSequence
+
+
+@dataclass(frozen=True)
+class TokenRatio:
+    """Importance ratio of each token: PPO, GRPO (1707.06347, 2402.03300)."""
+
+    def __call__(self, log_ratio: Tensor, members: Tensor) -> Tensor:
+        """Float["b l"] log ratios -> Float["b l"] ratios."""
+        return log_ratio.exp()
+
+
+@dataclass(frozen=True)
+class SequenceRatio:
+    """One ratio per sequence, the geometric mean over its sampled tokens: GSPO (2507.18071)."""
+
+    def __call__(self, log_ratio: Tensor, members: Tensor) -> Tensor:
+        """Float["b l"] log ratios, Bool["b l"] sampled tokens -> Float["b l"], constant along a row."""
+        masked = torch.where(members, log_ratio, 0.0)
+        mean = masked.sum(1, keepdim=True) / members.sum(1, keepdim=True).clamp(min=1)
+        return mean.exp().expand_as(log_ratio)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """``-min(r A, clip(r, 1 - low, 1 + high) A)``.
+
+    Args:
+        low, high: PPO and GRPO 0.2 / 0.2; DAPO 0.2 / 0.28; GSPO 3e-4 / 4e-4; infinity is plain importance sampling.
+        dual: a bound ``c`` > 1 on the loss of negative advantages, ``min(loss, -c A)`` (dual clip, 1912.09729);
+            infinity turns it off.
+    """
+
+    low: float = 0.2
+    high: float = 0.2
+    dual: float = float("inf")
+
+    def __post_init__(self) -> None:
+        """Refuse intervals that do not contain 1."""
+        if self.low < 0 or self.high < 0 or self.dual <= 1:
+            raise ValueError(f"a clip needs low >= 0, high >= 0 and dual > 1, got {self}")
+
+    def __call__(self, ratio: Tensor, advantages: Tensor) -> Tensor:
+        """Float["b l"] ratios and advantages -> Float["b l"] losses."""
+        clipped = ratio.clamp(1 - self.low, 1 + self.high)
+        loss = -torch.minimum(ratio * advantages, clipped * advantages)
+        if self.dual == float("inf"):
+            return loss
+        return torch.where(advantages < 0, torch.minimum(loss, -self.dual * advantages), loss)
+
+
+@dataclass(frozen=True)
+class ClippedPolicy:
+    """The clipped surrogate on sampled tokens.
+
+    With one update per collection the policy that is updated is the one that sampled: the ratio is exactly 1 and its
+    gradient that of the log-probability, so no old log-probabilities exist. With several updates the stage computes
+    the signal ``old_logprobs`` with the trainer's own weights before the first; an engine's numbers are never used.
+
+    Args:
+        ratio: per token or per sequence.
+        clip: the interval.
+    """
+
+    ratio: TokenRatio | SequenceRatio = TokenRatio()
+    clip: Clip = Clip()
+    needs = frozenset({"advantages"})
+
+    def inert(self, sequence: TrainingSequence) -> bool:
+        """Where every advantage is zero, as in a group without variance."""
+        return not bool(sequence.signals["advantages"].any())
+
+    def __call__(self, forward: Forward, batch: TokenBatch) -> Tensor:
+        """Float["b l"]."""
+        current = forward.logprobs
+        old = batch.signals["old_logprobs"].to(current.dtype) if "old_logprobs" in batch.signals else current.detach()
+        members = batch.origin == int(Origin.SAMPLED)
+        log_ratio = torch.where(members, current - old, 0.0)
+        return self.clip(self.ratio(log_ratio, members), batch.signals["advantages"].to(current.dtype))
+
+

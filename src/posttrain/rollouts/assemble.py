@@ -1,0 +1,72 @@
+"""Pieces of token sequences become rollouts: the one place where origin is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from posttrain.protocols import Completion, Engine
+from posttrain.text import Text
+from posttrain.types import Example, Origin, Progress, Rollout, Sampling
+
+
+def given(example: Example, text: Text, prompt: Tensor, written: Tensor, labels: Mapping[str, float]) -> Rollout:
+    """A rollout in which nothing was sampled: prompt, then a demonstration that ends with end-of-sequence."""
+    tokens = torch.cat([prompt, written])
+    origin = torch.full_like(tokens, int(Origin.GIVEN))
+    origin[: len(prompt)] = int(Origin.PROMPT)
+    unknown = torch.full((len(tokens),), float("nan"))
+    return Rollout(example, tokens, origin, unknown, text.decode(written), 1.0, -1, "given", example.id, dict(labels))
+
+
+def continued(
+    example: Example,
+    text: Text,
+    prompt: Tensor,
+    hint: Tensor,
+    completion: Completion,
+    sampling: Sampling,
+    engine: Engine,
+    labels: Mapping[str, float],
+) -> Rollout:
+    """Prompt, then a hint that was given (possibly empty), then what the policy sampled."""
+    tokens = torch.cat([prompt, hint, completion.tokens])
+    origin = torch.full_like(tokens, int(Origin.SAMPLED))
+    origin[: len(prompt) + len(hint)] = int(Origin.GIVEN)
+    origin[: len(prompt)] = int(Origin.PROMPT)
+    logprobs = torch.full((len(tokens),), float("nan"))
+    logprobs[len(prompt) + len(hint) :] = completion.logprobs
+    return Rollout(
+        example=example,
+        tokens=tokens,
+        origin=origin,
+        behaviour_logprobs=logprobs,
+        response=text.decode(torch.cat([hint, completion.tokens])),
+        temperature=sampling.temperature or 1.0,
+        policy_version=engine.version,
+        ended="stop" if completion.stopped else "length",
+        group=example.id,
+        labels=dict(labels),
+    )
+
+
+def continue_all(
+    examples: Sequence[Example],
+    hints: Sequence[Tensor],
+    labels: Sequence[Mapping[str, float]],
+    rollouts_per_prompt: int,
+    engine: Engine,
+    text: Text,
+    sampling: Sampling,
+    now: Progress,
+) -> list[tuple[Rollout, ...]]:
+    """Sample ``rollouts_per_prompt`` continuations of every prompt + hint, one group per example."""
+    prompts = [text.encode(e.prompt) for e in examples]
+    starts = [torch.cat([p, h]) for p, h in zip(prompts, hints)]
+    written = engine.generate(starts, sampling, rollouts_per_prompt, now.generator("sampling"))
+    return [
+        tuple(continued(e, text, p, h, c, sampling, engine, label) for c in completions)
+        for e, p, h, label, completions in zip(examples, prompts, hints, labels, written)
+    ]

@@ -1,0 +1,50 @@
+"""Where and how precisely the numbers are computed, and how ranks agree: the only file that knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class LocalRuntime:
+    """One process, one device.
+
+    Args:
+        device: where the policy lives.
+        autocast: dtype of matrix products, ``None`` for the weights' own.
+    """
+
+    device: torch.device
+    autocast: torch.dtype | None
+
+    def total(self, number: float) -> float:
+        """The sum over ranks: this rank's number."""
+        return number
+
+    def backward(self, loss: Tensor) -> None:
+        """Accumulate gradients."""
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def gradient_norm(self, parameters: Sequence[nn.Parameter], clip_norm: float) -> float:
+        """Cut the gradient's 2-norm at ``clip_norm`` and return what it was."""
+        return float(nn.utils.clip_grad_norm_(parameters, clip_norm))
+
+
+def local_runtime(precision: Precision = "auto", device: str | None = None) -> LocalRuntime:
+    """Choose device and precision.
+
+    ``auto`` computes in bfloat16 on a GPU that has it and on a CPU with AMX tiles, where such products are many times
+    faster, and in float32 elsewhere. Weights and optimiser state are float32 in every case.
+    """
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if precision == "auto":
+        fast = torch.cuda.is_bf16_supported() if chosen.type == "cuda" else torch.cpu._is_amx_tile_supported()
+        precision = "bfloat16" if fast else "float32"
+    return LocalRuntime(chosen, torch.bfloat16 if precision == "bfloat16" else None)

@@ -1,0 +1,181 @@
+"""What to do: streams, terms, optimiser, length. Validated when constructed, with the reason in the message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from posttrain.errors import UserError
+from posttrain.protocols import Credit, Reward, Schedule, Source, Term
+from posttrain.types import Example, Origin, Sampling, Verdict
+
+FROZEN = frozenset({"reference"})
+"""The frozen policies that a stage can provide: ``reference`` is the policy as it was when the stage began."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problems:
+    """What a method trains on: problems, and how an answer to them is judged.
+
+    Args:
+        examples: the training problems; their order is shuffled anew in every epoch.
+        verify: (response, example) -> verdict.
+        reward: the same as a group-level reward.
+    """
+
+    examples: tuple[Example, ...]
+    verify: Callable[[str, Example], Verdict]
+    reward: Reward
+
+    def __post_init__(self) -> None:
+        """Refuse an empty set, and two examples with the same id."""
+        if not self.examples:
+            raise UserError("there are no training examples")
+        if len({e.id for e in self.examples}) != len(self.examples):
+            raise UserError("two training examples share an id; ids must be unique")
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """One kind of rollouts in a step.
+
+    Args:
+        name: terms refer to it.
+        examples: drawn without replacement, epoch by epoch, in an order keyed by the run's seed.
+        source: what is written, from where.
+        prompts_per_step: examples drawn per step.
+        reward: judges groups; ``None`` where nothing is judged (supervised streams).
+        credit: rewards to advantages; needs a reward.
+    """
+
+    name: str
+    examples: tuple[Example, ...]
+    source: Source
+    prompts_per_step: int
+    reward: Reward | None = None
+    credit: Credit | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse streams that cannot yield anything, or credit without reward."""
+        if self.prompts_per_step < 1:
+            raise UserError(f"prompts_per_step must be at least 1, got {self.prompts_per_step}")
+        if not self.examples:
+            raise UserError(f"stream {self.name!r} has no examples")
+        if self.credit is not None and self.reward is None:
+            raise UserError(f"stream {self.name!r} has credit but no reward to base it on")
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """The optimiser of every stage.
+
+    Args:
+        betas, epsilon, weight_decay: as in torch.
+        clip_norm: the gradient's 2-norm is cut at this; infinity turns it off.
+    """
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One run of the loop.
+
+    Args:
+        name: names the stage in metrics and checkpoints.
+        streams: what is collected in each step.
+        terms: the loss.
+        steps: length in collections.
+        learning_rate: a schedule or a number.
+        optimiser: AdamW's other settings.
+        sampling: how sampled streams are written.
+        groups_per_update: groups per optimiser update; ``None`` takes the whole collection in one update.
+        passes_over_rollouts: how often a collection is gone through.
+        tokens_per_microbatch: padded tokens sent through the model at a time; changes speed and memory, never results.
+    """
+
+    name: str
+    streams: tuple[Stream, ...]
+    terms: tuple[Term, ...]
+    steps: int
+    learning_rate: Schedule | float
+    optimiser: AdamW = field(default_factory=AdamW)
+    sampling: Sampling = field(default_factory=Sampling)
+    groups_per_update: int | None = None
+    passes_over_rollouts: int = 1
+    tokens_per_microbatch: int = 16384
+
+    def __post_init__(self) -> None:
+        """Refuse compositions that could only fail, or silently do nothing, later."""
+        if self.steps < 0:
+            raise UserError(f"steps cannot be negative, got {self.steps}")
+        for name, value in (("passes_over_rollouts", self.passes_over_rollouts), ("groups_per_update", self.groups_per_update)):
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1, got {value}")
+        names = [s.name for s in self.streams]
+        for term in self.terms:
+            self._check_term(term, names)
+        sampled = any(Origin.SAMPLED in t.over for t in self.terms)
+        if sampled and self.sampling.temperature == 0:
+            raise UserError("training on sampled tokens needs a temperature above 0")
+
+    def _check_term(self, term: Term, names: list[str]) -> None:
+        if term.stream is not None and term.stream not in names:
+            raise UserError(f"term {term.name!r} reads stream {term.stream!r}; the stage has {', '.join(names)}")
+        read = [s for s in self.streams if term.stream in (None, s.name)]
+        if "advantages" in term.objective.needs and not any(s.credit for s in read):
+            raise UserError(f"term {term.name!r} needs advantages, but no stream it reads has credit")
+        unknown = self.policies_needed_by(term) - FROZEN
+        if unknown:
+            raise UserError(f"term {term.name!r} needs the frozen policy {sorted(unknown)[0]!r}, which no stage provides")
+
+    @staticmethod
+    def policies_needed_by(term: Term) -> frozenset[str]:
+        """The frozen policies behind the signals and views that a term's objective reads."""
+        needs = term.objective.needs
+        signals = {n.removesuffix("_logprobs") for n in needs if n.endswith("_logprobs")}
+        return frozenset(signals | {n.removeprefix("policy/") for n in needs if n.startswith("policy/")})
+
+    @property
+    def frozen(self) -> frozenset[str]:
+        """The frozen policies that this stage has to keep."""
+        return frozenset(name for term in self.terms for name in self.policies_needed_by(term))
+
+    @property
+    def signals_needed(self) -> frozenset[str]:
+        """The signals that need a pass of a model before the update: frozen and, if the ratio can move, old ones."""
+        needed = {n for t in self.terms for n in t.objective.needs if n.endswith("_logprobs")}
+        if self.several_updates and any("advantages" in t.objective.needs for t in self.terms):
+            needed.add("old_logprobs")
+        return frozenset(needed)
+
+    @property
+    def several_updates(self) -> bool:
+        """Whether a collection is trained on more than once, or in more than one part."""
+        prompts = sum(s.prompts_per_step for s in self.streams)
+        return self.passes_over_rollouts > 1 or (self.groups_per_update is not None and self.groups_per_update < prompts)
+
+    def learning_rate_at(self, now: object) -> float:
+        """The learning rate at this point of the stage."""
+        return float(self.learning_rate(now)) if callable(self.learning_rate) else float(self.learning_rate)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """Ordered stages; each begins with the weights that the one before it ended with."""
+
+    stages: tuple[Stage, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse an empty recipe and equal names, which would mix up checkpoints."""
+        names = [s.name for s in self.stages]
+        if not names or len(set(names)) != len(names):
+            raise UserError(f"a recipe needs stages with different names, got {names}")
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all stages together."""
+        return sum(s.steps for s in self.stages)

@@ -1,0 +1,71 @@
+"""Chain sums: add up digits modulo 10, one running sum after the other.
+
+The smallest task with a chain of thought: a model that knows single steps still fails on long chains, and the length
+sets how often it fails.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from random import Random
+from typing import ClassVar
+
+from posttrain.errors import UserError
+from posttrain.tasks.answers import LastMatch, missing, right, wrong
+from posttrain.tasks.splits import distinct_problems
+from posttrain.types import Demonstration, Example, Split, Verdict
+
+NUMBER = re.compile(r"\+?0{0,8}([0-9])\.?")
+
+
+@dataclass(frozen=True)
+class ChainSums:
+    """``3815=`` is answered by ``3,1,2,7#7``: the running sums modulo 10, then ``#`` and the last of them.
+
+    Args:
+        digits: how many digits a problem has, drawn evenly; each at least 2.
+
+    Raises:
+        UserError: a length below 2, or none.
+    """
+
+    name: ClassVar[str] = "chain_sums"
+    digits: tuple[int, ...] = (6, 7, 8)
+
+    def __post_init__(self) -> None:
+        """Refuse lengths that make no sum."""
+        if not self.digits or min(self.digits) < 2:
+            raise UserError(f"chain sums need at least 2 digits per problem, got digits={self.digits}")
+
+    def examples(self, split: Split, count: int, seed: int) -> tuple[Example, ...]:
+        """Distinct digit strings with a chunk per running sum; see :class:`posttrain.tasks.base.Task`."""
+        drawn = distinct_problems(
+            partial(_draw, self.digits), lambda digits: f"chain_sums/{digits}", split, count, seed
+        )
+        return tuple(_example(name, digits) for name, digits in drawn)
+
+    def verify(self, response: str, example: Example) -> Verdict:
+        """Judge what follows the last ``#``; ``example.answer`` is the sum modulo 10, a whole number in 0–9.
+
+        The running sums before it are not judged.
+        """
+        text = LastMatch(r"#([^#]*)\Z")(response)
+        if not text:
+            return missing()
+        number = NUMBER.fullmatch(text)
+        if number is None:
+            return wrong("not a single digit")
+        return right() if int(number[1]) == example.answer else wrong("wrong digit")
+
+
+def _draw(lengths: tuple[int, ...], rng: Random) -> str:
+    return "".join(rng.choices("0123456789", k=rng.choice(lengths)))
+
+
+def _example(name: str, digits: str) -> Example:
+    sums = [total % 10 for total in accumulate(map(int, digits))]
+    chunks = (*(f"{value}," for value in sums[:-1]), str(sums[-1]))
+    return Example(name, f"{digits}=", sums[-1], (Demonstration(chunks, f"#{sums[-1]}"),), {"digits": len(digits)})
