@@ -148,7 +148,6 @@ def _gradient(
     stage, policy = session.stage, session.policy
     weighed = weigh(minibatch, stage.terms, runtime.total)
     alive = [s for s in weighed if not all(_inert(term.objective.inert(s), s, term.name) for term in stage.terms)]
-    policy.model.train()
     for rows in microbatches(alive, stage.tokens_per_microbatch):
         batch = collate(rows, policy.text.end, policy.device)
         positions = torch.stack([w != 0 for w in batch.weights.values()]).any(0)

@@ -37,7 +37,8 @@ class Policy:
     """
 
     def __init__(self, model: Any, text: Text, autocast: torch.dtype | None = None) -> None:
-        self.model = model
+        # Never in training mode: dropout would make the policy that is trained another one than the one that sampled.
+        self.model = model.eval()
         self.text = text
         self.autocast = autocast
         self._check_head()
@@ -63,7 +64,7 @@ class Policy:
 
     def frozen_copy(self) -> Policy:
         """A snapshot that no update reaches."""
-        model = copy.deepcopy(self.model).eval()
+        model = copy.deepcopy(self.model)
         model.requires_grad_(False)
         return Policy(model, self.text, self.autocast)
 
@@ -83,12 +84,9 @@ class Policy:
     def _check_head(self) -> None:
         """Compare the head with the model's own logits once, so that an unknown architecture is loud."""
         tokens = torch.arange(4, device=self.device)[None] % int(self.model.config.vocab_size)
-        training = self.model.training
-        self.model.eval()
         with torch.no_grad():
             whole = self.model(input_ids=tokens, use_cache=False).logits
             ours = self.head(self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state)
-        self.model.train(training)
         if not torch.allclose(whole.to(ours.dtype), ours, rtol=1e-3, atol=1e-3):
             raise UserError(
                 f"{type(self.model).__name__} computes its logits in a way that is not supported; "

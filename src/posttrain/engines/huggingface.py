@@ -48,8 +48,6 @@ class HuggingFaceEngine:
             raise RuntimeError("load a policy before generating")
         policy, n = self._policy, completions_per_prompt
         uniforms = torch.rand(len(prompts) * n, sampling.max_new_tokens, generator=generator)
-        training = policy.model.training
-        policy.model.eval()
         out: list[list[Completion]] = [[] for _ in prompts]
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         size = max(1, self._rows_per_batch // n)
@@ -60,7 +58,6 @@ class HuggingFaceEngine:
                 finished = _decode(policy, [prompts[i] for i in chosen], n, sampling, uniforms[rows])
                 for k, i in enumerate(chosen):
                     out[i] = finished[k * n : (k + 1) * n]
-        policy.model.train(training)
         return out
 
 

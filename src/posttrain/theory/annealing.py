@@ -50,23 +50,23 @@ HintSchedule = Callable[[int, int, AnnealingSettings, np.random.Generator], Ints
 
 
 def unhinted(step: int, height: int, settings: AnnealingSettings, rng: np.random.Generator) -> Ints:
-    """l = 0: reinforcement fine-tuning."""
+    """No hint, l = 0: reinforcement fine-tuning."""
     return np.zeros(settings.groups, dtype=np.int64)
 
 
 def uniform(step: int, height: int, settings: AnnealingSettings, rng: np.random.Generator) -> Ints:
-    """l ~ Uniform{0..H} during the whole run, never annealed (R3, arXiv 2402.05808, as UFT compares with it)."""
+    """Never annealed: l ~ Uniform{0..H} during the whole run (R3, arXiv 2402.05808, as UFT compares with it)."""
     return rng.integers(height + 1, size=settings.groups)
 
 
 def staircase(step: int, height: int, settings: AnnealingSettings, rng: np.random.Generator) -> Ints:
-    """l = H, H-1, .., 0 in equal parts of the first T_hint steps, then 0: staged shortening, the same for all groups."""
+    """Staged: l = H, H-1, .., 0 in equal parts of the first T_hint steps, then 0; the same for all groups."""
     length = max(0, height - step * (height + 1) // settings.hint_steps)
     return np.full(settings.groups, length, dtype=np.int64)
 
 
 def binomial_cosine(step: int, height: int, settings: AnnealingSettings, rng: np.random.Generator) -> Ints:
-    """l ~ Binomial(H, p_t), p_t falling along a half cosine; exactly 0 from step T_hint on (UFT, Algorithm 1)."""
+    """Annealed: l ~ Binomial(H, p_t), p_t along a half cosine; exactly 0 from step T_hint on (UFT, Algorithm 1)."""
     if step >= settings.hint_steps:
         return unhinted(step, height, settings, rng)
     return rng.binomial(height, hint_fraction(step, settings), size=settings.groups)
@@ -100,7 +100,8 @@ ARMS = (
     Arm("cosine", binomial_cosine, 0.0),
     Arm("uft", binomial_cosine, 0.1),
 )
-"""The arms that UFT's Figures 4 and 5 compare. ``cosine`` is UFT without its likelihood term."""
+"""What UFT's Figures 4 and 5 compare, as the paper describes it: only UFT itself has a likelihood term (its released
+code leaves the term on in the staged arm too). ``cosine`` is UFT without that term."""
 
 
 def standardised(rewards: Floats) -> Floats:
@@ -114,7 +115,8 @@ def standardised(rewards: Floats) -> Floats:
     """
     centred = rewards - rewards.mean(axis=1, keepdims=True)
     deviation: Floats = rewards.std(axis=1, ddof=1, keepdims=True)
-    return centred / (deviation + 1e-6)
+    advantages: Floats = centred / (deviation + 1e-6)
+    return advantages
 
 
 def roll_out(
@@ -142,18 +144,19 @@ def roll_out(
 
 
 def log_likelihood_gradient(log_probabilities: Floats, actions: Ints) -> Floats:
-    """d log pi(a|s) / d theta(s, .) = 1[. = a] - pi(.|s): Float["n B"], Int["n"] -> Float["n B"]."""
+    """Gradient of log pi(a|s) in theta(s, .): 1[. = a] - pi(.|s); Float["n B"], Int["n"] -> Float["n B"]."""
     gradient = -np.exp(log_probabilities)
     gradient[np.arange(len(actions)), actions] += 1.0
     return gradient
 
 
 def kl_gradient(log_probabilities: Floats) -> Floats:
-    """d KL(pi || pi_ref) / d theta(s, .) = pi (log(pi/pi_ref) - KL), pi_ref uniform: Float["n B"] -> Float["n B"]."""
+    """Gradient of KL(pi || uniform) in theta(s, .): pi (log(pi B) - KL); Float["n B"] -> Float["n B"]."""
     probabilities = np.exp(log_probabilities)
     log_ratio = log_probabilities + np.log(log_probabilities.shape[-1])
     divergence = (probabilities * log_ratio).sum(axis=-1, keepdims=True)
-    return probabilities * (log_ratio - divergence)
+    gradient: Floats = probabilities * (log_ratio - divergence)
+    return gradient
 
 
 def ascend(

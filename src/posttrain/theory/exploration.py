@@ -20,12 +20,12 @@ HintLaw = Callable[[np.random.Generator, int], int]
 
 
 def uniform_hint(rng: np.random.Generator, height: int) -> int:
-    """l ~ Uniform{0..H}: the hint law of Algorithm 2."""
+    """Uniform{0..H}: the hint law of Algorithm 2."""
     return int(rng.integers(height + 1))
 
 
 def no_hint(rng: np.random.Generator, height: int) -> int:
-    """l = 0 always: no access to the annotation. Draws nothing from ``rng``."""
+    """Always 0: no access to the annotation. Draws nothing from ``rng``."""
     return 0
 
 
@@ -65,9 +65,7 @@ class Exploration:
     pass_at_1: float
 
 
-def rollout_change(
-    log_probabilities: Floats, advantages: Floats, step_size: float, kl_coefficient: float
-) -> Floats:
+def rollout_change(log_probabilities: Floats, advantages: Floats, step_size: float, kl_coefficient: float) -> Floats:
     """Update (I), on the states of the rollout: eta (A - beta log(pi / pi_ref) - beta), pi_ref uniform.
 
     The gradient is taken with respect to the probabilities and added to the logits (mirror ascent). Up to a constant
@@ -83,7 +81,8 @@ def rollout_change(
         What to add to the logits, Float["n B"].
     """
     log_ratio = log_probabilities + np.log(log_probabilities.shape[-1])
-    return step_size * (advantages - kl_coefficient * (log_ratio + 1.0))
+    change: Floats = step_size * (advantages - kl_coefficient * (log_ratio + 1.0))
+    return change
 
 
 def hint_change(log_probabilities: Floats, actions: Ints, step_size: float, likelihood_coefficient: float) -> Floats:
@@ -140,7 +139,8 @@ def update(
     """One iteration of Algorithm 2 on ``policy``, in place, behind a hint of length ``hint`` in 0..H.
 
     Returns:
-        The number of leaves explored: B (H - hint).
+        The number of leaves explored: B (H - hint). The end of the rollout that fixes the states is not among them,
+        because the algorithm never asks for its reward.
     """
     states = rollout_states(tree, policy, hint, rng)
     log_probabilities = policy.log_probabilities(states)

@@ -97,7 +97,7 @@ class TabularPolicy:
         return self._logits[rows].reshape(*states.shape, self.branching)
 
     def log_probabilities(self, states: Ints) -> Floats:
-        """log pi(.|s) of each state, in nats: Int["..."] -> Float["... B"]."""
+        """The policy in nats, log pi(.|s) of each state: Int["..."] -> Float["... B"]."""
         logits = self.logits(states)
         logits -= logits.max(axis=-1, keepdims=True)
         logits -= np.log(np.exp(logits).sum(axis=-1, keepdims=True))
@@ -109,7 +109,8 @@ class TabularPolicy:
         below = weights.cumsum(axis=-1)
         threshold = rng.random(states.shape) * below[..., -1]
         # The last edge is left out so that no rounding can produce an action B.
-        return (threshold[..., None] >= below[..., :-1]).sum(axis=-1)
+        actions: Ints = (threshold[..., None] >= below[..., :-1]).sum(axis=-1)
+        return actions
 
     def add(self, states: Ints, change: Floats) -> None:
         """theta[s] += change for each state, Int["n"] and Float["n B"]; a state that occurs twice gets both."""

@@ -1,0 +1,46 @@
+"""From a folder in Hugging Face format to a policy with float32 weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from posttrain.errors import UserError
+from posttrain.policy import Policy
+from posttrain.runtime import LocalRuntime
+from posttrain.text import Text
+
+
+def load_policy(folder: str | Path, runtime: LocalRuntime) -> Policy:
+    """Load model and tokenizer; the weights become float32 whatever type the files hold.
+
+    transformers 5 loads the stored type by default, and training in bfloat16 weights loses most small updates.
+
+    Raises:
+        UserError: the folder is no model that can be trained here.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = Path(folder)
+    check_model_folder(folder)
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder} cannot be loaded as a causal language model: {_first_line(error)}") from error
+    return Policy(model.to(runtime.device), Text(tokenizer), runtime.autocast)
+
+
+def check_model_folder(folder: Path) -> None:
+    """Refuse, without loading anything, a path that cannot be a model."""
+    if not folder.is_dir():
+        raise UserError(f"there is no model folder {str(folder)!r}; give one in Hugging Face format, or 'embedded'")
+    for name in ("config.json", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise UserError(f"{str(folder)!r} is no model folder: it has no {name}")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""Rewards: a group of rollouts in, one verdict each out."""

@@ -1,0 +1,1 @@
+"""Runs: a method, a model and problems become a folder of results."""

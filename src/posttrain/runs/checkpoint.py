@@ -1,0 +1,76 @@
+"""Save and resume every stateful part: weights, optimiser, frozen policies, counters, where the run stands.
+
+The folder is in Hugging Face format and loads with ``AutoModelForCausalLM``; ``trainer.pt`` beside the weights holds
+the rest. Randomness needs no state, because it is keyed by seed and step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from posttrain.errors import UserError
+from posttrain.loop import Session, Spent
+from posttrain.policy import Policy
+from posttrain.runs.folder import replaced_folder
+
+TRAINER = "trainer.pt"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a checkpoint was taken: the stage's index in the recipe, and its finished steps."""
+
+    stage: int
+    step: int
+
+
+def save(folder: Path, session: Session, stage: int) -> None:
+    """Write a checkpoint, replacing the one before it only when it is complete."""
+    with replaced_folder(folder) as temporary:
+        save_model(temporary, session.policy)
+        state = {
+            "stage": stage,
+            "step": session.step,
+            "optimiser": session.optimiser.state_dict(),
+            "frozen": {name: policy.model.state_dict() for name, policy in session.frozen.items()},
+            "spent": dataclasses.asdict(session.spent),
+        }
+        torch.save(state, temporary / TRAINER)
+
+
+def save_model(folder: Path, policy: Policy) -> None:
+    """Write weights and tokenizer in Hugging Face format."""
+    policy.model.save_pretrained(folder)
+    policy.text.tokenizer.save_pretrained(folder)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The trainer's part of a checkpoint.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = folder / TRAINER
+    if not path.is_file():
+        raise UserError(f"{str(folder)!r} holds no checkpoint to resume from; start the run again with another --out")
+    state: dict[str, Any] = torch.load(path, weights_only=True)
+    return state
+
+
+def standing(state: dict[str, Any]) -> Standing:
+    """Where the checkpoint was taken."""
+    return Standing(int(state["stage"]), int(state["step"]))
+
+
+def restore(session: Session, state: dict[str, Any]) -> None:
+    """Put a session, freshly started from the checkpoint's weights, where the saved one stood."""
+    session.step = int(state["step"])
+    session.spent = Spent(**state["spent"])
+    session.optimiser.load_state_dict(state["optimiser"])
+    for name, weights in state["frozen"].items():
+        session.frozen[name].model.load_state_dict(weights)

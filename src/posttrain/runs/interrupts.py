@@ -1,0 +1,34 @@
+"""Ctrl-C ends a run after the step in progress, so that its checkpoint is whole; a second one ends it at once."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+
+@contextlib.contextmanager
+def finish_the_step() -> Iterator[Callable[[], bool]]:
+    """While the block runs, the first SIGINT is only remembered.
+
+    Yields:
+        A function that tells whether it came.
+    """
+    asked = False
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # signals reach the main thread only
+        return
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
