@@ -138,14 +138,19 @@ def collate(sequences: Sequence[TrainingSequence], padding_token: int, device: t
     def stack(rows: Sequence[Tensor], fill: float) -> Tensor:
         return pad_sequence(list(rows), batch_first=True, padding_value=fill).to(device)
 
-    first = sequences[0]
+    def signal(name: str) -> Tensor:
+        # A sequence of a stream without this signal has weight 0 in every term that reads it.
+        known = next(s.signals[name] for s in sequences if name in s.signals)
+        return stack([s.signals.get(name, known.new_zeros(len(s.tokens))) for s in sequences], 0.0)
+
+    names = dict.fromkeys(name for s in sequences for name in s.signals)
     return TokenBatch(
         tokens=stack([s.tokens for s in sequences], padding_token),
         origin=stack([s.origin for s in sequences], int(Origin.PROMPT)),
         attention_mask=stack([torch.ones_like(s.tokens) for s in sequences], 0),
         temperature=torch.tensor([s.rollout.temperature for s in sequences], dtype=torch.float64, device=device),
         uid=torch.tensor([s.uid for s in sequences], device=device),
-        signals={name: stack([s.signals[name] for s in sequences], 0.0) for name in first.signals},
-        weights={name: stack([s.weights[name] for s in sequences], 0.0) for name in first.weights},
+        signals={name: signal(name) for name in names},
+        weights={name: stack([s.weights[name] for s in sequences], 0.0) for name in sequences[0].weights},
     )
 

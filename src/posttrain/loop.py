@@ -14,10 +14,10 @@ from posttrain.batching import collate, microbatches, minibatches, weigh
 from posttrain.collect import Collection, collect
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.policy import Forward, Policy
-from posttrain.protocols import Engine
+from posttrain.protocols import Engine, Term
 from posttrain.runtime import LocalRuntime
 from posttrain.stage import Stage
-from posttrain.types import Progress, TrainingSequence
+from posttrain.types import Origin, Progress, TrainingSequence
 
 UNSCORABLE_LIMIT = 0.01
 """The run stops when more than this share of all answers could not be judged."""
@@ -147,13 +147,15 @@ def _gradient(
     """Accumulate the gradient of one minibatch; returns how many sequences needed no pass."""
     stage, policy = session.stage, session.policy
     weighed = weigh(minibatch, stage.terms, runtime.total)
-    alive = [s for s in weighed if not all(_inert(term.objective.inert(s), s, term.name) for term in stage.terms)]
+    alive = [s for s in weighed if not all(_inert(term, s) for term in stage.terms)]
     for rows in microbatches(alive, stage.tokens_per_microbatch):
         batch = collate(rows, policy.text.end, policy.device)
         positions = torch.stack([w != 0 for w in batch.weights.values()]).any(0)
         forward = Forward(policy, batch, positions, session.frozen)
         loss = torch.zeros((), device=policy.device)
         for term in stage.terms:
+            if not any(bool(s.weights[term.name].any()) for s in rows):
+                continue  # nothing to read here, and perhaps no signals to read it with
             values = term.objective(forward, batch)
             part = term.coefficient_at(now) * (values * batch.weights[term.name].to(values.dtype)).sum()
             losses[term.name] += float(part.detach())
@@ -167,8 +169,8 @@ def _gradient(
     return len(weighed) - len(alive)
 
 
-def _inert(objective_says: bool, sequence: TrainingSequence, term: str) -> bool:
-    return objective_says or not bool(sequence.weights[term].any())
+def _inert(term: Term, sequence: TrainingSequence) -> bool:
+    return not bool(sequence.weights[term.name].any()) or term.objective.inert(sequence)
 
 
 def _update(session: Session, runtime: LocalRuntime, now: Progress) -> float:
@@ -191,7 +193,7 @@ def _update(session: Session, runtime: LocalRuntime, now: Progress) -> float:
 def _count(session: Session, collection: Collection) -> None:
     """Add up what was sampled and judged, and stop where verdicts fail too often."""
     spent = session.spent
-    sampled = sum(int((~r.behaviour_logprobs.isnan()).sum()) for r in collection.rollouts)
+    sampled = sum(int((r.origin == int(Origin.SAMPLED)).sum()) for r in collection.rollouts)
     spent.completions_sampled += sum(1 for r in collection.rollouts if r.ended != "given")
     spent.tokens_sampled += sampled
     spent.flops += 2.0 * session.policy.parameters_count * sum(

@@ -116,6 +116,9 @@ class Stage:
             if value is not None and value < 1:
                 raise UserError(f"{name} must be at least 1, got {value}")
         names = [s.name for s in self.streams]
+        for kind, given in (("streams", names), ("terms", [t.name for t in self.terms])):
+            if not given or len(set(given)) != len(given):
+                raise UserError(f"a stage needs {kind} with different names, got {given}")
         for term in self.terms:
             self._check_term(term, names)
         sampled = any(Origin.SAMPLED in t.over for t in self.terms)

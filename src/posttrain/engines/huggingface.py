@@ -88,7 +88,7 @@ def _decode(policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, u
     for step in range(sampling.max_new_tokens):
         token, logprob = sample(logits, sampling.temperature, rows.uniforms[:, step])
         tokens[rows.index, step], logprobs[rows.index, step] = token, logprob.float()
-        alive = (token != policy.text.end) & (rows.position < policy.context)
+        alive = (token != policy.text.end) & (rows.position + 1 < policy.context)
         if not bool(alive.any()) or step + 1 == sampling.max_new_tokens:
             break
         if not bool(alive.all()):

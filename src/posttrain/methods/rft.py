@@ -64,6 +64,17 @@ class Reinforcement:
     clip_norm: float = 1.0
     tokens_per_microbatch: int = 16384
 
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later, or would teach nothing."""
+        if self.prompts_per_step < 1 or self.rollouts_per_prompt < 1:
+            raise ValueError("prompts_per_step and rollouts_per_prompt must be at least 1")
+        if self.credit.compares and self.rollouts_per_prompt < 2:
+            raise ValueError("credit compares the answers to a prompt; rollouts_per_prompt must be at least 2")
+        if self.learning_rate < 0:
+            raise ValueError(f"learning_rate cannot be negative, got {self.learning_rate}")
+        if self.temperature <= 0 or self.max_new_tokens < 1:
+            raise ValueError("sampling needs a temperature above 0 and max_new_tokens of at least 1")
+
 
 def stage(
     problems: Problems, steps: int, settings: Reinforcement, source: Source, extra_terms: tuple[Term, ...] = ()

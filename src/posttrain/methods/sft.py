@@ -47,6 +47,15 @@ class Supervision:
     share: PerToken | PerSequence = PerToken()
     tokens_per_microbatch: int = 16384
 
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later."""
+        if self.prompts_per_step < 1:
+            raise ValueError(f"prompts_per_step must be at least 1, got {self.prompts_per_step}")
+        if self.learning_rate < 0:
+            raise ValueError(f"learning_rate cannot be negative, got {self.learning_rate}")
+        if not 0 <= self.warmup <= 1:
+            raise ValueError(f"warmup is a fraction of the steps, between 0 and 1, got {self.warmup}")
+
 
 def stage(problems: Problems, steps: int, supervision: Supervision) -> Stage:
     """The supervised stage alone, for recipes that go on from it."""

@@ -18,17 +18,26 @@ RECIPE, METRICS, ROLLOUTS, EVALUATIONS = "recipe.yaml", "metrics.jsonl", "rollou
 SUMMARY, HELDOUT, CHECKPOINT, REPORT, LOG = "summary.json", "heldout.jsonl", "checkpoint", "report.html", "log.txt"
 
 
-def claim(path: Path) -> None:
-    """Create the folder of a new run.
+def check_unused(path: Path) -> None:
+    """Refuse, without touching anything, a path that cannot become the folder of a new run.
 
     Raises:
-        UserError: something is in it already, or it cannot be made.
+        UserError: something is in it already, or it is a file.
     """
     if path.exists() and not path.is_dir():
         raise UserError(f"{str(path)!r} is a file; give a folder with --out")
     if path.exists() and any(entry.name != LOG for entry in path.iterdir()):
         remedy = f"continue it with --resume {path}" if (path / RECIPE).exists() else "choose another with --out"
         raise UserError(f"the output folder {str(path)!r} is in use; {remedy}")
+
+
+def claim(path: Path) -> None:
+    """Create the folder of a new run.
+
+    Raises:
+        UserError: something is in it already, or it cannot be made.
+    """
+    check_unused(path)
     with disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
 

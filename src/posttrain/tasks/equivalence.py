@@ -105,7 +105,8 @@ def import_math_verify() -> None:
 def symbolically_equal(answer: str, gold: str) -> bool:
     """What math-verify says. Its own time limits are off: they need signals, and the caller has a deadline.
 
-    Answers are wrapped in dollar signs, without which the library reads nothing in many of them.
+    Answers are wrapped in dollar signs, without which the library reads nothing in many of them. What it cannot read
+    in the answer counts as different.
 
     Raises:
         ValueError: nothing can be read in the right answer.

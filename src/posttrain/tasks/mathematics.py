@@ -1,4 +1,4 @@
-"""Checking answers to mathematical questions (MATH, GSM8K and their like). There is no generator: data come from files."""
+"""Checking answers to questions of MATH, GSM8K and their like. There is no generator: the data come from files."""
 
 from __future__ import annotations
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import re
 
+# Not after a backslash: two of them end a row of a matrix, whatever follows.
+_SPACES = re.compile(r"(?<!\\)\\[,; ]|~")
+_NEGATIVE_SPACE = re.compile(r"\s*(?<!\\)\\!\s*")
 _DELIMITERS = re.compile(r"^(?:\$\$?|\\\(|\\\[)(.*?)(?:\$\$?|\\\)|\\\])$", re.DOTALL)
 _BOXED = re.compile(r"^\\(?:boxed|fbox)\s*\{(.*)\}$", re.DOTALL)
 _UNIT = re.compile(r"(?<=[0-9}a-z)])\s*\\(?:text|mbox|mathrm)\{\s+[^{}]*\}(?:\^\{?[0-9]\}?)?\s*$")
@@ -22,17 +25,17 @@ _CHOICE = re.compile(r"^\(([A-Z])\)$")
 
 
 def normal_form(text: str) -> str:
-    """The normal form of an answer written in plain text or LaTeX; never empty unless the answer is."""
+    """The normal form of an answer written in plain text or LaTeX."""
     text = _unwrapped(text.replace("\n", " ").strip())
-    for written, plain in ((r"\!", ""), (r"\,", ""), (r"\;", ""), (r"\ ", " "), ("~", " "), ("−", "-")):
-        text = text.replace(written, plain)
+    text = _SPACES.sub(" ", _NEGATIVE_SPACE.sub("", text)).replace("−", "-")
     text = re.sub(r"\\(?:left|right)(?![A-Za-z])", "", text)
     text = re.sub(r"\\[td]frac", r"\\frac", text)
     text = _DEGREES.sub("", _UNIT.sub("", text))
     text = re.sub(r"\\?[$%]", "", text).strip().rstrip(".").strip()
     text = _WORDS.sub(r"\1", text)
     text = _PREFIX.sub("", text)
-    text = re.sub(r"\s+", "", _braced(text))
+    text = re.sub(r"([_^])\{([0-9A-Za-z])\}", r"\1\2", text)
+    text = re.sub(r"\s+", "", _braced(_without_thousands(text)))
     return _number(text)
 
 
@@ -62,12 +65,15 @@ def _braced(text: str) -> str:
     return re.sub(r"\\sqrt" + _BARE_ARGUMENT, r"\\sqrt{\1}", text)
 
 
+def _without_thousands(text: str) -> str:
+    """``8,000`` is one number, ``45, 135`` is two: a space makes the difference."""
+    match = _THOUSANDS.match(text.strip())
+    return match[1] + match[2].replace(",", "") + (match[3] or "") if match else text
+
+
 def _number(text: str) -> str:
-    """Thousands joined, a leading zero before a point, 0.5 and a/b as fractions, a lone choice without brackets."""
+    """A leading zero before a point, 0.5 and a/b as fractions, a lone choice without brackets."""
     text = re.sub(r"(?<![0-9])\.(?=[0-9])", "0.", text)
-    thousands = _THOUSANDS.match(text)
-    if thousands:
-        text = thousands[1] + thousands[2].replace(",", "") + (thousands[3] or "")
     if text == "0.5":
         return r"\frac{1}{2}"
     text = _SLASH.sub(r"\1\\frac{\2}{\3}", text)

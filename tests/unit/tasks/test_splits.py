@@ -35,7 +35,7 @@ def test_splits_never_share_a_problem(task: Task) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(), count=st.integers(0, 25), split=st.sampled_from(SPLITS))
 def test_draws_are_distinct_repeatable_and_nested(task: Task, seed: int, count: int, split: str) -> None:
     drawn = ids(task, split, count, seed)

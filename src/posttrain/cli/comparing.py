@@ -1,0 +1,123 @@
+"""``posttrain compare``: methods side by side, tuned first, over several seeds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from posttrain.cli import checks, failures, options
+from posttrain.cli.specification import Written, run_spec
+from posttrain.errors import UserError, unknown
+from posttrain.runs.problems import read_problems
+from posttrain.settings.catalogue import method as described
+from posttrain.settings.overrides import apply, settings_named
+
+OUTSIDE_BRACKETS = re.compile(r",(?![^\[{(]*[\]})])")
+
+
+def compare(
+    methods: Annotated[list[str], typer.Argument(metavar="METHOD...", help="The arms, e.g. sft rft uft.")],
+    model: options.Model = None,
+    task: options.Task = None,
+    data: options.File = None,
+    steps: options.Steps = None,
+    seeds: Annotated[int, typer.Option(help="Measured runs per method.", metavar="N")] = 3,
+    tune: Annotated[
+        list[str] | None,
+        typer.Option(help="Choose a setting on the validation split first.", metavar="NAME=A,B,C"),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting of one method or of all.", metavar="[METHOD:]PATH=VALUE"),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Runs at a time.", metavar="N")] = 1,
+    out: options.Out = None,
+    overlong: options.Overlong = None,
+    precision: options.Precision = None,
+    training_examples: options.TrainingExamples = None,
+    evaluation_examples: options.EvaluationExamples = None,
+    evaluate_every: options.EvaluateEvery = None,
+) -> None:
+    """Compare methods on the same problems with the same number of sampled completions.
+
+    Finished runs are kept: the same command on the same folder goes on where it stopped.
+    """
+    checks.at_least(1, {"seeds": seeds, "workers": workers})
+    for name in methods:
+        described(name)
+    folder = out or "runs/compare"
+    given: dict[str, Any] = {"model": model, "task": task, "data": data, "steps": steps, "out": folder}
+    given |= {"overlong": overlong, "precision": precision, "training_examples": training_examples}
+    given |= {"evaluation_examples": evaluation_examples, "evaluate_every": evaluate_every}
+    of_task, per_method = shared_out(methods, assignments or [])
+    shared = run_spec(Written({"method": methods[0]}), given, of_task)
+    checks.run_spec(shared)
+    arguments = {name: apply(name, {}, per_method[name]) for name in methods}
+    candidates = tuning(methods, tune or [], arguments)
+    read_problems(shared)
+    failures.working_folder.set(Path(folder))
+    from posttrain.runs.compare import CompareSpec
+    from posttrain.runs.compare import compare as carry_out
+    from posttrain.runs.terminal import Terminal
+
+    spec = CompareSpec(tuple(methods), folder, shared, seeds, candidates, arguments, workers)
+    with Terminal() as display:
+        carry_out(spec, display)
+    typer.echo(f"comparison: {Path(folder) / 'report.html'}")
+
+
+def shared_out(methods: Sequence[str], assignments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Assignments of the task, and per method its own: those with its name before a colon and those for all.
+
+    Raises:
+        UserError: a method that is not compared, or a setting that none of them has.
+    """
+    of_task: list[str] = []
+    per_method: dict[str, list[str]] = {name: [] for name in methods}
+    for assignment in assignments:
+        path = assignment.partition("=")[0]
+        method, colon, _ = path.partition(":")
+        if path.startswith("task."):
+            of_task.append(assignment)
+        elif colon and method not in per_method:
+            raise unknown("method of this comparison", method, methods)
+        elif colon:
+            per_method[method].append(assignment[len(method) + 1 :])
+        else:
+            for name in _having(methods, path, assignment):
+                per_method[name].append(assignment)
+    return of_task, per_method
+
+
+def tuning(
+    methods: Sequence[str], tune: Sequence[str], arguments: Mapping[str, Mapping[str, Any]]
+) -> dict[str, tuple[str, ...]]:
+    """Settings to tune and their candidate values as written, checked for every method that has the setting.
+
+    Raises:
+        UserError: not of the form NAME=A,B,C, a setting that no method has, or a value that does not fit.
+    """
+    candidates: dict[str, tuple[str, ...]] = {}
+    for option in tune:
+        name, equals, text = option.partition("=")
+        values = tuple(value.strip() for value in OUTSIDE_BRACKETS.split(text))
+        if not equals or not all(values):
+            raise UserError(f"--tune takes name=a,b,c, as in --tune learning_rate=1e-4,3e-4, got {option!r}")
+        if name in candidates or len(set(values)) != len(values):
+            raise UserError(f"--tune {name} names something twice; give every value once")
+        for method in _having(methods, name, f"{name}={values[0]}"):
+            for value in values:
+                apply(method, arguments[method], [f"{name}={value}"])
+        candidates[name] = values
+    return candidates
+
+
+def _having(methods: Sequence[str], path: str, assignment: str) -> list[str]:
+    having = [name for name in methods if settings_named(name, path)]
+    if not having:
+        apply(methods[-1], {}, [assignment])  # says what is unknown, and what is near it
+    return having or [methods[-1]]

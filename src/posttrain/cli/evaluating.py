@@ -1,0 +1,50 @@
+"""``posttrain evaluate``: how well a model answers, from scratch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from posttrain.cli import checks, failures, options
+from posttrain.cli.specification import Written, run_spec
+from posttrain.runs.problems import read_problems
+
+
+def evaluate(
+    model: options.Model = None,
+    task: options.Task = None,
+    data: options.File = None,
+    samples: Annotated[
+        int, typer.Option(help="Answers sampled per problem, for pass@k; 0 is greedy only.", metavar="K")
+    ] = 0,
+    examples: Annotated[int, typer.Option(help="Held-out problems.", metavar="N")] = 500,
+    seed: Annotated[int, typer.Option(help="Of the sampled answers.", metavar="N")] = 0,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.", metavar="N")] = 1024,
+    out: options.Out = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the task.", metavar="task.FIELD=VALUE")
+    ] = None,
+    overlong: options.Overlong = None,
+    precision: options.Precision = None,
+) -> None:
+    """Measure a model on held-out problems: greedy accuracy with its interval and, if asked for, pass@k."""
+    checks.at_least(1, {"max_new_tokens": max_new_tokens})
+    given = {"model": model, "task": task, "data": data, "out": out, "evaluation_examples": examples, "seed": seed}
+    given |= {"base_samples": samples, "overlong": overlong, "precision": precision, "training_examples": 1}
+    spec = run_spec(Written({"method": "sft"}), given, assignments or [])
+    checks.run_spec(spec)
+    if out is not None:
+        checks.unused(out)
+        failures.working_folder.set(Path(out))
+    read_problems(spec)
+    from posttrain.runs.evaluate import evaluate as carry_out
+    from posttrain.runs.terminal import Terminal
+
+    with Terminal() as display:
+        summary = carry_out(spec, max_new_tokens, display, None if out is None else Path(out))
+    low, high = summary["ci95"]
+    typer.echo(f"accuracy {summary['accuracy']:.1%} (95%: {low:.1%} … {high:.1%}) on {summary['n']} problems")
+    for k, value in summary.get("pass_at_k", {}).items():
+        typer.echo(f"pass@{k} {value:.1%}")

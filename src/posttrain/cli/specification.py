@@ -1,0 +1,119 @@
+"""From a method or a run file and options to a checked :class:`RunSpec`, without importing what it names."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from posttrain.errors import UserError
+from posttrain.runs.spec import RunSpec
+from posttrain.settings.catalogue import method as described
+from posttrain.settings.catalogue import method_names
+from posttrain.settings.documents import read_document
+from posttrain.settings.overrides import apply, settled
+from posttrain.settings.reading import read_dataclass
+from posttrain.settings.schema import Chosen, Leaf, Part
+from posttrain.settings.source import read_module
+from posttrain.settings.tasks import resolved_task
+from posttrain.settings.tree import Place, default_fields, fields_over
+
+SUFFIXES = (".yaml", ".yml")
+TASK_PREFIX = "task."
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a person wrote, with the way back to where it stands."""
+
+    content: Mapping[str, Any]
+    place: Place = field(default_factory=lambda: Place("key of a run"))
+
+
+def written_run(target: str) -> Written:
+    """A run file's keys, or just the method.
+
+    Raises:
+        UserError: an unknown method, an unreadable file, an unknown key.
+    """
+    if not target.endswith(SUFFIXES):
+        described(target)
+        return Written({"method": target})
+    document = read_document(Path(target))
+    place = Place("key of a run file", origin=document.origin)
+    if not document.content.get("method"):
+        raise UserError(f"{target} names no method; add a line such as method: {method_names()[-1]}")
+    return Written(document.content, place)
+
+
+def run_spec(written: Written, options: Mapping[str, Any], assignments: Sequence[str]) -> RunSpec:
+    """The run that is meant: what is written, options over it, and assignments over its method's arguments.
+
+    Args:
+        written: the keys of a run file, or the method alone.
+        options: fields of :class:`RunSpec`; ``None`` was not given.
+        assignments: ``path=value``; paths of the task begin with ``task.``.
+
+    Raises:
+        UserError: anything unknown or unfit, with file and line where there is one.
+    """
+    content = _without_rivals(written.content, options) | {k: v for k, v in options.items() if v is not None}
+    if isinstance(content.get("task"), str):
+        content["task"] = {"name": content["task"]}
+    values = _checked(content, written.place)
+    method = str(values["method"])
+    _refuse_unknown_method(method, written.place)
+    of_task = [a.removeprefix(TASK_PREFIX) for a in assignments if a.startswith(TASK_PREFIX)]
+    of_method = [a for a in assignments if not a.startswith(TASK_PREFIX)]
+    values["arguments"] = _arguments(method, values["arguments"], of_method, written.place)
+    values["task"] = _task(values["task"], of_task, written.place)
+    values["out"] = values["out"] or f"runs/{method}-seed{values['seed']}"
+    return RunSpec(**values)
+
+
+def _without_rivals(content: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """A task given as an option takes the place of a file's data, and the other way round."""
+    rivals = {"task": "data", "data": "task"}
+    dropped = {rival for name, rival in rivals.items() if options.get(name) is not None and options.get(rival) is None}
+    return {key: value for key, value in content.items() if key not in dropped}
+
+
+def _checked(content: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    part = _run_fields()
+    base = Chosen(part, default_fields(part) | {"method": Leaf(""), "out": Leaf("")})
+    nodes = fields_over(base, content, place).fields
+    return {name: node.value for name, node in nodes.items() if isinstance(node, Leaf)}
+
+
+def _run_fields() -> Part:
+    module = read_module("posttrain.runs.spec")
+    definition = module.definitions[RunSpec.__name__]
+    assert isinstance(definition, ast.ClassDef)
+    return read_dataclass(module, definition)
+
+
+def _refuse_unknown_method(name: str, place: Place) -> None:
+    try:
+        described(name)
+    except UserError as error:
+        raise UserError(f"{error}{place.origin(('method',))}") from None
+
+
+def _arguments(method: str, given: Mapping[str, Any], assignments: Sequence[str], place: Place) -> dict[str, Any]:
+    inner = Place(f"setting of {method}", origin=lambda path: place.origin(("arguments", *path)))
+    settled(method, given, inner)
+    arguments = apply(method, given, assignments)
+    if "steps" in arguments:
+        raise UserError("the number of steps is no argument of a method; give it with --steps, or as the key steps")
+    return arguments
+
+
+def _task(given: Mapping[str, Any] | None, assignments: Sequence[str], place: Place) -> dict[str, Any] | None:
+    if given is None:
+        if assignments:
+            raise UserError(f"--set {TASK_PREFIX}{assignments[0]} needs --task NAME")
+        return None
+    inner = replace(Place(f"setting of task {given.get('name')}", ("task",)), origin=place.origin)
+    return resolved_task(given, assignments, inner)

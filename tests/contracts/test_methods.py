@@ -1,0 +1,73 @@
+"""What every method promises: a documented file, sensible defaults, and training that runs."""
+
+import dataclasses
+import inspect
+import re
+from types import ModuleType
+
+import pytest
+from fixtures.models import tiny_policy, weights
+from fixtures.toy import toy_problems
+from fixtures.training import SMALL, SMALL_SUPERVISION, run_recipe
+from fixtures.walking import modules
+from posttrain.errors import UserError
+from posttrain.stage import Recipe
+
+METHODS = pytest.mark.parametrize("method", modules("methods"), ids=lambda module: module.__name__.rpartition(".")[2])
+SMALL_SETTINGS = {"reinforcement": SMALL, "supervision": SMALL_SUPERVISION}
+
+
+def small(method: ModuleType, steps: int) -> Recipe:
+    """The method on the toy problems, with every group of settings that it has made small."""
+    known = inspect.signature(method.recipe).parameters
+    chosen = {name: value for name, value in SMALL_SETTINGS.items() if name in known}
+    return method.recipe(toy_problems(), steps=steps, **chosen)
+
+
+@METHODS
+@pytest.mark.parametrize("line", [r"Paper: \S.*\(.+, \d{4}\)", r"arXiv: \d{4}\.\d{4,5}$", r"Axes: [a-z]+(, [a-z]+)*$"])
+def test_its_docstring_names_paper_number_and_axes(method: ModuleType, line: str) -> None:
+    assert re.search(f"^{line}", method.__doc__, flags=re.MULTILINE)
+
+
+@METHODS
+def test_its_recipe_is_documented_and_takes_settings_by_name_only(method: ModuleType) -> None:
+    problems, *settings = inspect.signature(method.recipe).parameters.values()
+    assert problems.name == "problems"
+    assert all(s.kind is inspect.Parameter.KEYWORD_ONLY for s in settings)
+    assert all(s.default is not inspect.Parameter.empty for s in settings)
+    assert method.recipe.__doc__
+
+
+@METHODS
+def test_it_has_defaults_for_everything(method: ModuleType) -> None:
+    recipe = method.recipe(toy_problems(), steps=500)
+    assert isinstance(recipe, Recipe)
+    assert recipe.stages[-1].steps == 500
+
+
+@METHODS
+def test_negative_steps_are_refused(method: ModuleType) -> None:
+    with pytest.raises(UserError, match="steps cannot be negative"):
+        method.recipe(toy_problems(), steps=-1)
+
+
+@METHODS
+def test_it_trains_two_steps(method: ModuleType) -> None:
+    policy = tiny_policy()
+    before = weights(policy)
+    records = run_recipe(small(method, steps=2), policy)
+    assert len(records) == small(method, steps=2).total_steps
+    assert all(record.collection.sequences for record in records)
+    assert all(set(record.losses) == {t.name for s in small(method, 2).stages for t in s.terms if s.name == record.now.scope[0]} for record in records)
+    moved = [name for name, value in weights(policy).items() if not bool((value == before[name]).all())]
+    assert set(moved) == set(before)
+
+
+@METHODS
+def test_a_group_of_one_is_refused_where_credit_compares(method: ModuleType) -> None:
+    if "reinforcement" not in inspect.signature(method.recipe).parameters:
+        return
+    alone = dataclasses.replace(SMALL, rollouts_per_prompt=1)
+    with pytest.raises(UserError, match="rollouts_per_prompt"):
+        run_recipe(method.recipe(toy_problems(), steps=1, reinforcement=alone), tiny_policy())

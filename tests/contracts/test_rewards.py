@@ -1,0 +1,35 @@
+"""What every reward promises."""
+
+import dataclasses
+
+import pytest
+from fixtures.parts import rewards
+from fixtures.sequences import rollout, spell
+from fixtures.toy import toy_examples
+from fixtures.walking import Case
+from hypothesis import given
+from hypothesis import strategies as st
+from posttrain.types import Group, Verdict
+
+REWARDS = pytest.mark.parametrize("case", rewards(), ids=str)
+EXAMPLE = toy_examples(1)[0]
+
+
+def group(responses: list[str]) -> Group:
+    blank = rollout([5, 3], spell("ps"), example=EXAMPLE)
+    return tuple(dataclasses.replace(blank, response=response) for response in responses)
+
+
+@REWARDS
+@given(responses=st.lists(st.text(), min_size=1, max_size=5))
+def test_a_verdict_per_rollout_on_any_text(case: Case, responses: list[str]) -> None:
+    verdicts = case.construct()(group(responses))
+    assert len(verdicts) == len(responses)
+    assert all(isinstance(verdict, Verdict) for verdict in verdicts)
+    assert verdicts == case.construct()(group(responses))
+
+
+@REWARDS
+def test_the_gold_answer_scores_one(case: Case) -> None:
+    (verdict,) = case.construct()(group([EXAMPLE.demonstrations[0].text]))
+    assert (verdict.score, verdict.valid) == (1.0, True)

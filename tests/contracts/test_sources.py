@@ -1,0 +1,131 @@
+"""What every source of rollouts promises."""
+
+import dataclasses
+
+import pytest
+import torch
+from fixtures.models import tiny_policy
+from fixtures.parts import hint_laws, sources
+from fixtures.toy import toy_examples
+from fixtures.walking import Case
+from posttrain.engines.huggingface import HuggingFaceEngine
+from posttrain.rollouts.on_policy import OnPolicy
+from posttrain.text import Text
+from posttrain.types import Example, Group, Origin, Progress, Rollout, Sampling
+
+SOURCES = pytest.mark.parametrize("case", sources(), ids=str)
+LAWS = pytest.mark.parametrize("case", hint_laws(), ids=str)
+SAMPLING = Sampling(0.9, 6)
+NOW = Progress(1, 10, seed=0, scope=("stage", "stream"))
+
+
+def examples_for(case: Case) -> tuple[Example, ...]:
+    """Documents are written from nothing; every other source continues the prompts that it gets."""
+    examples = toy_examples(9)
+    blank = case.part.__name__ == "Written"
+    return tuple(dataclasses.replace(e, prompt="") for e in examples) if blank else examples
+
+
+def write(case: Case, text: Text, now: Progress = NOW, seed: int = 0) -> list[Group]:
+    engine = HuggingFaceEngine()
+    engine.load(tiny_policy(seed=seed), version=3)
+    return case.construct()(examples_for(case), engine, text, SAMPLING, now)
+
+
+def rollouts(groups: list[Group]) -> list[Rollout]:
+    return [rollout for group in groups for rollout in group]
+
+
+@SOURCES
+def test_a_group_per_example_in_their_order(case: Case, text: Text) -> None:
+    groups = write(case, text)
+    for example, group in zip(examples_for(case), groups, strict=True):
+        assert group
+        assert {r.example.id for r in group} == {example.id}
+        assert len({r.group for r in group}) == 1
+
+
+@SOURCES
+def test_every_token_has_one_of_the_origins_and_the_prompt_stands_first(case: Case, text: Text) -> None:
+    for rollout in rollouts(write(case, text)):
+        assert rollout.tokens.shape == rollout.origin.shape == rollout.behaviour_logprobs.shape
+        assert set(rollout.origin.tolist()) <= {int(o) for o in Origin}
+        prompt = text.encode(rollout.example.prompt)
+        assert torch.equal(rollout.tokens[: len(prompt)], prompt)
+        assert torch.equal(rollout.origin == int(Origin.PROMPT), torch.arange(len(rollout.tokens)) < len(prompt))
+
+
+@SOURCES
+def test_the_response_is_what_follows_the_prompt(case: Case, text: Text) -> None:
+    for rollout in rollouts(write(case, text)):
+        assert rollout.response == text.decode(rollout.tokens[rollout.origin != int(Origin.PROMPT)])
+
+
+@SOURCES
+def test_behaviour_logprobs_are_known_exactly_where_something_was_sampled(case: Case, text: Text) -> None:
+    for rollout in rollouts(write(case, text)):
+        sampled = rollout.origin == int(Origin.SAMPLED)
+        assert torch.equal(~rollout.behaviour_logprobs.isnan(), sampled)
+        assert bool(sampled.any()) == (rollout.ended != "given")
+        assert rollout.temperature == (SAMPLING.temperature if bool(sampled.any()) else 1.0)
+
+
+@SOURCES
+def test_what_stopped_or_was_given_ends_with_the_end_token_and_nothing_else_has_it(case: Case, text: Text) -> None:
+    for rollout in rollouts(write(case, text)):
+        ends = (rollout.tokens == text.end).nonzero()[:, 0].tolist()
+        assert ends == ([] if rollout.ended == "length" else [len(rollout.tokens) - 1])
+        assert rollout.origin[-1] != int(Origin.PROMPT)
+
+
+@SOURCES
+def test_nothing_is_judged_yet(case: Case, text: Text) -> None:
+    assert all(rollout.verdict is None for rollout in rollouts(write(case, text)))
+
+
+def tokens(groups: list[Group]) -> list[list[int]]:
+    return [rollout.tokens.tolist() for rollout in rollouts(groups)]
+
+
+@SOURCES
+def test_the_same_moment_writes_the_same(case: Case, text: Text) -> None:
+    first, again = write(case, text), write(case, text)
+    assert tokens(first) == tokens(again)
+    assert [r.labels for r in rollouts(first)] == [r.labels for r in rollouts(again)]
+
+
+@SOURCES
+def test_torchs_own_randomness_does_not_matter(case: Case, text: Text) -> None:
+    torch.manual_seed(1)
+    first = tokens(write(case, text))
+    torch.manual_seed(2)
+    assert first == tokens(write(case, text))
+
+
+@SOURCES
+@pytest.mark.parametrize("other", [dataclasses.replace(NOW, step=2), dataclasses.replace(NOW, seed=1), NOW.within("x")])
+def test_whatever_is_random_changes_with_step_seed_and_scope(case: Case, text: Text, other: Progress) -> None:
+    here, there = write(case, text), write(case, text, other)
+    fixed = all(rollout.ended == "given" for rollout in rollouts(here)) and case.part.__name__ != "Written"
+    assert (tokens(here) == tokens(there)) == fixed
+
+
+@LAWS
+def test_a_hint_law_stays_between_nothing_and_everything(case: Case) -> None:
+    law = case.construct()
+    for parts in range(1, 8):
+        for step in range(12):
+            drawn = law(parts, Progress(step, 12, seed=0), NOW.generator(parts, step))
+            assert isinstance(drawn, int)
+            assert 0 <= drawn <= parts
+
+
+@LAWS
+def test_a_hint_law_repeats_with_its_generator(case: Case) -> None:
+    law = case.construct()
+    first, again = ([law(5, NOW, NOW.generator(k)) for k in range(20)] for _ in range(2))
+    assert first == again
+
+
+def test_the_walk_finds_the_plain_source() -> None:
+    assert OnPolicy in [case.part for case in sources()]

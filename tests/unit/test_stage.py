@@ -1,0 +1,128 @@
+"""Compositions that could only fail later are refused at once, in a sentence."""
+
+import pytest
+from fixtures.toy import each, toy_examples, toy_problems, toy_verify
+from posttrain.batching import PerToken
+from posttrain.credit.group import Standardised
+from posttrain.errors import UserError
+from posttrain.objectives.clipped import ClippedPolicy
+from posttrain.objectives.cross_entropy import CrossEntropy
+from posttrain.objectives.kl import EstimatedKl, ExactKl
+from posttrain.protocols import Term
+from posttrain.rollouts.demonstrations import Demonstrations
+from posttrain.rollouts.on_policy import OnPolicy
+from posttrain.stage import Problems, Recipe, Stage, Stream
+from posttrain.types import Origin, Progress, Sampling
+
+EXAMPLES = toy_examples(6)
+REWARD = each(toy_verify)
+ANSWERS = Stream("answers", EXAMPLES, OnPolicy(2), 4, REWARD, Standardised())
+SOLUTIONS = Stream("solutions", EXAMPLES, Demonstrations(), 2)
+SAMPLED, GIVEN = frozenset({Origin.SAMPLED}), frozenset({Origin.GIVEN})
+POLICY = Term("policy", ClippedPolicy(), SAMPLED, PerToken())
+LIKELIHOOD = Term("likelihood", CrossEntropy(), GIVEN, PerToken())
+
+
+def stage(**changes) -> Stage:
+    settings = {"name": "s", "streams": (ANSWERS,), "terms": (POLICY,), "steps": 3, "learning_rate": 0.1}
+    return Stage(**{**settings, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": -1}, "steps cannot be negative"),
+        ({"passes_over_rollouts": 0}, "passes_over_rollouts must be at least 1"),
+        ({"groups_per_update": 0}, "groups_per_update must be at least 1"),
+        ({"streams": ()}, "streams with different names"),
+        ({"streams": (ANSWERS, ANSWERS)}, "streams with different names"),
+        ({"terms": ()}, "terms with different names"),
+        ({"terms": (POLICY, POLICY)}, "terms with different names"),
+        ({"streams": (SOLUTIONS,)}, "needs advantages, but no stream it reads has credit"),
+        ({"terms": (Term("x", CrossEntropy(), GIVEN, PerToken(), stream="others"),)}, "reads stream 'others'"),
+        ({"sampling": Sampling(temperature=0)}, "temperature above 0"),
+    ],
+)
+def test_impossible_stages_are_refused(changes, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        stage(**changes)
+
+
+def test_a_frozen_policy_that_nobody_keeps_is_refused() -> None:
+    class NeedsTeacher(CrossEntropy):
+        needs = frozenset({"teacher_logprobs"})
+
+    with pytest.raises(UserError, match="frozen policy 'teacher'"):
+        stage(terms=(Term("x", NeedsTeacher(), SAMPLED, PerToken()),))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Stream("s", EXAMPLES, OnPolicy(2), 0), "prompts_per_step must be at least 1"),
+        (lambda: Stream("s", (), OnPolicy(2), 1), "no examples"),
+        (lambda: Stream("s", EXAMPLES, OnPolicy(2), 1, credit=Standardised()), "credit but no reward"),
+        (lambda: Problems((), toy_verify, REWARD), "no training examples"),
+        (lambda: Problems((EXAMPLES[0], EXAMPLES[0]), toy_verify, REWARD), "share an id"),
+        (lambda: Recipe(()), "different names"),
+        (lambda: Recipe((stage(), stage())), "different names"),
+    ],
+)
+def test_impossible_parts_are_refused(make, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("over", [frozenset(), frozenset({Origin.PROMPT, Origin.GIVEN})])
+def test_a_term_needs_members_and_never_trains_on_the_prompt(over: frozenset[Origin]) -> None:
+    with pytest.raises(ValueError, match=r"no origin|the prompt"):
+        Term("x", CrossEntropy(), over, PerToken())
+
+
+def test_coefficients_and_learning_rates_are_numbers_or_schedules() -> None:
+    now = Progress(2, 4, seed=0)
+    assert stage(learning_rate=lambda now: now.step / 10).learning_rate_at(now) == pytest.approx(0.2)
+    assert stage(learning_rate=0.5).learning_rate_at(now) == pytest.approx(0.5)
+    rising = Term("x", CrossEntropy(), GIVEN, PerToken(), lambda now: now.step * 3.0)
+    assert rising.coefficient_at(now) == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize(
+    ("objective", "frozen", "signals"),
+    [
+        (ClippedPolicy(), set(), set()),
+        (EstimatedKl(), {"reference"}, {"reference_logprobs"}),
+        (ExactKl(), {"reference"}, set()),
+    ],
+)
+def test_what_objectives_need_is_provided(objective, frozen: set[str], signals: set[str]) -> None:
+    made = stage(terms=(Term("x", objective, SAMPLED, PerToken()),))
+    assert (made.frozen, made.signals_needed) == (frozen, signals)
+
+
+@pytest.mark.parametrize(
+    ("changes", "several"),
+    [
+        ({}, False),
+        ({"groups_per_update": 4}, False),
+        ({"groups_per_update": 5}, False),
+        ({"groups_per_update": 3}, True),
+        ({"passes_over_rollouts": 2}, True),
+    ],
+)
+def test_old_logprobs_are_needed_exactly_when_the_ratio_can_move(changes, several: bool) -> None:
+    made = stage(**changes)
+    assert made.several_updates is several
+    assert made.signals_needed == ({"old_logprobs"} if several else set())
+
+
+def test_likelihood_alone_never_needs_old_logprobs() -> None:
+    assert not stage(streams=(SOLUTIONS,), terms=(LIKELIHOOD,), groups_per_update=1).signals_needed
+
+
+def test_a_recipe_counts_the_steps_of_its_stages() -> None:
+    assert Recipe((stage(name="a"), stage(name="b", steps=4))).total_steps == 7
+
+
+def test_toy_problems_are_problems() -> None:
+    assert len(toy_problems(5).examples) == 5

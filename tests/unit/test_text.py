@@ -1,0 +1,82 @@
+"""Text survives the round trip or is refused, and chunks end where their characters end."""
+
+import pytest
+from fixtures.characters import CHARACTERS, END
+from fixtures.toy import toy_examples
+from hypothesis import given
+from hypothesis import strategies as st
+from posttrain.errors import UserError
+from posttrain.text import Text
+from posttrain.types import Demonstration
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+WORDS = st.text(alphabet=CHARACTERS, max_size=8)
+
+
+def merging_text(*merges: tuple[str, str]) -> Text:
+    """A tokenizer that merges these pairs of characters, so that tokens can reach over chunk boundaries."""
+    names = [END, *CHARACTERS, *("".join(pair) for pair in merges)]
+    tokenizer = Tokenizer(models.BPE({name: number for number, name in enumerate(names)}, list(merges)))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("never", "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return Text(PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END))
+
+
+@given(WORDS)
+def test_known_characters_come_back(text: Text, words: str) -> None:
+    tokens = text.encode(words)
+    assert len(tokens) == len(words)
+    assert text.decode(tokens) == words
+
+
+@pytest.mark.parametrize("words", ["3*4", "é", "1 + 2 = x"])
+def test_an_unknown_character_is_the_users_error(text: Text, words: str) -> None:
+    with pytest.raises(UserError, match="cannot represent"):
+        text.encode(words)
+
+
+def test_a_demonstration_with_an_unknown_character_is_refused(text: Text) -> None:
+    with pytest.raises(UserError, match="cannot represent"):
+        text.demonstration(Demonstration(("1 ", "Z "), "a"))
+
+
+def test_the_end_token_cannot_be_smuggled_in_as_text(text: Text) -> None:
+    with pytest.raises(UserError, match="cannot represent"):
+        text.encode(f"a{END}b")
+
+
+def test_decoding_leaves_special_tokens_out(text: Text) -> None:
+    tokens = text.encode("ab").tolist()
+    assert text.decode([*tokens, text.end]) == "ab"
+
+
+def test_a_tokenizer_without_an_end_token_is_refused(text: Text) -> None:
+    bare = PreTrainedTokenizerFast(tokenizer_object=text.tokenizer.backend_tokenizer)
+    with pytest.raises(UserError, match="end-of-sequence"):
+        Text(bare)
+
+
+@given(st.lists(WORDS.filter(bool), min_size=1, max_size=6), WORDS)
+def test_boundaries_count_the_characters_of_the_first_chunks(text: Text, chunks: list[str], tail: str) -> None:
+    demonstration = Demonstration(tuple(chunks), tail)
+    tokens, boundaries = text.demonstration(demonstration)
+    assert boundaries == [sum(map(len, [*chunks, tail][:k])) for k in range(len(chunks) + 2)]
+    assert text.decode(tokens) == demonstration.text
+
+
+def test_a_token_over_a_boundary_belongs_to_the_later_chunk() -> None:
+    text = merging_text(("a", "b"))
+    tokens, boundaries = text.demonstration(Demonstration(("0a", "b1"), "2"))
+    assert len(tokens) == 4  # 0 · ab · 1 · 2
+    assert boundaries == [0, 1, 3, 4]
+
+
+def test_a_chunk_swallowed_by_a_later_token_is_empty() -> None:
+    text = merging_text(("a", "b"))
+    assert text.demonstration(Demonstration(("a", "b"), ""))[1] == [0, 0, 1, 1]
+
+
+def test_length_counts_prompt_longest_demonstration_and_the_end(text: Text) -> None:
+    example = toy_examples(3)[2]
+    assert text.length(example) == len(example.prompt) + len(example.demonstrations[0].text) + 1
