@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
+
 from fixtures.characters import character_text
 from fixtures.models import tiny_policy
-from hypothesis import HealthCheck, settings
 from posttrain.policy import Policy
 from posttrain.text import Text
 

@@ -12,6 +12,9 @@ GRADIENT = 1e-6
 FLOAT32_RECORD = 1e-5
 """A number that was stored as float32 on its way."""
 
+FLOAT32_MODEL = 1e-4
+"""A float32 model's numbers by another route."""
+
 VISIBLE = 1e-2
 """A difference that a test has to see: at least this."""
 

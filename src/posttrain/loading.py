@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from posttrain.errors import UserError
+from posttrain.model_folder import check_model_folder
 from posttrain.policy import Policy
 from posttrain.runtime import LocalRuntime
 from posttrain.text import Text
@@ -28,18 +30,9 @@ def load_policy(folder: str | Path, runtime: LocalRuntime) -> Policy:
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{folder} cannot be loaded as a causal language model: {_first_line(error)}") from error
     return Policy(model.to(runtime.device), Text(tokenizer), runtime.autocast)
-
-
-def check_model_folder(folder: Path) -> None:
-    """Refuse, without loading anything, a path that cannot be a model."""
-    if not folder.is_dir():
-        raise UserError(f"there is no model folder {str(folder)!r}; give one in Hugging Face format, or 'embedded'")
-    for name in ("config.json", "tokenizer.json"):
-        if not (folder / name).is_file():
-            raise UserError(f"{str(folder)!r} is no model folder: it has no {name}")
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from fixtures.parts import credits
-from fixtures.walking import Case
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fixtures.parts import credits
+from fixtures.walking import Case
 from tolerances import MODEL
 
 CREDITS = pytest.mark.parametrize("case", credits(), ids=str)

@@ -1,11 +1,11 @@
 """What every method promises: a documented file, sensible defaults, and training that runs."""
 
-import dataclasses
 import inspect
 import re
 from types import ModuleType
 
 import pytest
+
 from fixtures.models import tiny_policy, weights
 from fixtures.toy import toy_problems
 from fixtures.training import SMALL, SMALL_SUPERVISION, run_recipe
@@ -56,18 +56,12 @@ def test_negative_steps_are_refused(method: ModuleType) -> None:
 def test_it_trains_two_steps(method: ModuleType) -> None:
     policy = tiny_policy()
     before = weights(policy)
-    records = run_recipe(small(method, steps=2), policy)
-    assert len(records) == small(method, steps=2).total_steps
-    assert all(record.collection.sequences for record in records)
-    assert all(set(record.losses) == {t.name for s in small(method, 2).stages for t in s.terms if s.name == record.now.scope[0]} for record in records)
+    recipe = small(method, steps=2)
+    records = run_recipe(recipe, policy)
+    assert len(records) == recipe.total_steps
+    terms = {stage.name: {term.name for term in stage.terms} for stage in recipe.stages}
+    for record in records:
+        assert record.collection.sequences
+        assert set(record.losses) == terms[record.now.scope[0]]
     moved = [name for name, value in weights(policy).items() if not bool((value == before[name]).all())]
     assert set(moved) == set(before)
-
-
-@METHODS
-def test_a_group_of_one_is_refused_where_credit_compares(method: ModuleType) -> None:
-    if "reinforcement" not in inspect.signature(method.recipe).parameters:
-        return
-    alone = dataclasses.replace(SMALL, rollouts_per_prompt=1)
-    with pytest.raises(UserError, match="rollouts_per_prompt"):
-        run_recipe(method.recipe(toy_problems(), steps=1, reinforcement=alone), tiny_policy())

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 import torch
+from torch import Tensor
+
 from fixtures.models import tiny_policy
 from fixtures.parts import objectives
 from fixtures.sequences import ragged
@@ -15,7 +17,6 @@ from posttrain.protocols import Term
 from posttrain.stage import Stage
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 from tolerances import MODEL
-from torch import Tensor
 
 OBJECTIVES = pytest.mark.parametrize("case", objectives(), ids=str)
 SAMPLED = frozenset({Origin.SAMPLED})
@@ -52,9 +53,7 @@ def evaluate(objective, batch: TokenBatch) -> tuple[Tensor, Tensor]:
     forward = Forward(policy, batch, batch.weights["term"] != 0, {"reference": tiny_policy(seed=1).frozen_copy()})
     values = objective(forward, batch)
     (values * batch.weights["term"]).sum().backward()
-    gradient = torch.cat(
-        [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in policy.trainable()]
-    )
+    gradient = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in policy.trainable()])
     return values.detach(), gradient
 
 
@@ -101,9 +100,7 @@ def test_tokens_after_the_last_weight_of_a_row_do_not_matter(case: Case) -> None
 def variants(row: TrainingSequence) -> list[TrainingSequence]:
     """The same sequence with advantages of each sign, and with none."""
     ones = torch.ones(len(row.tokens), dtype=torch.float64)
-    return [
-        dataclasses.replace(row, signals={**row.signals, "advantages": value * ones}) for value in (-1.0, 0.0, 1.0)
-    ]
+    return [dataclasses.replace(row, signals={**row.signals, "advantages": value * ones}) for value in (-1.0, 0.0, 1.0)]
 
 
 @OBJECTIVES

@@ -3,12 +3,13 @@
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fixtures.parts import rewards
 from fixtures.sequences import rollout, spell
 from fixtures.toy import toy_examples
 from fixtures.walking import Case
-from hypothesis import given
-from hypothesis import strategies as st
 from posttrain.types import Group, Verdict
 
 REWARDS = pytest.mark.parametrize("case", rewards(), ids=str)

@@ -1,11 +1,14 @@
 """What every share promises, whatever the ranks and the raggedness."""
 
+import dataclasses
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fixtures.parts import shares
 from fixtures.sequences import sequences
 from fixtures.walking import Case
-from hypothesis import given
-from hypothesis import strategies as st
 from posttrain.batching import weigh
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.protocols import Term
@@ -44,8 +47,6 @@ def test_the_order_of_the_sequences_does_not_matter(case: Case, made: list[Train
 @SHARES
 @given(first=sequences(), second=sequences())
 def test_two_ranks_agree_with_one(case: Case, first: list[TrainingSequence], second: list[TrainingSequence]) -> None:
-    import dataclasses
-
     # A group lives on one rank, so the second rank's groups and numbers are moved away from the first's.
     moved = [dataclasses.replace(s, uid=s.uid + 100, stream="other rank") for s in second]
     together = weights(case, first + moved)

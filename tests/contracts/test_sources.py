@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+
 from fixtures.models import tiny_policy
 from fixtures.parts import hint_laws, sources
 from fixtures.toy import toy_examples

@@ -1,10 +1,11 @@
 """What every task promises."""
 
 import pytest
-from fixtures.parts import tasks
-from fixtures.walking import Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from fixtures.parts import tasks
+from fixtures.walking import Case
 from posttrain.types import Split
 
 TASKS = pytest.mark.parametrize("case", tasks(), ids=str)

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torch import Tensor
+
 from fixtures.models import tiny_policy
 from fixtures.sequences import ragged, sequence
 from fixtures.training import CPU
@@ -10,7 +12,6 @@ from posttrain.batching import collate
 from posttrain.policy import Forward, Policy
 from posttrain.types import Origin, TrainingSequence
 from tolerances import MODEL
-from torch import Tensor
 
 BOTH = frozenset({"old_logprobs", "reference_logprobs"})
 
@@ -19,7 +20,9 @@ def bare(temperature: float = 0.7) -> list[TrainingSequence]:
     """Ragged sequences with advantages only."""
     made = ragged(6, temperature=temperature)
     return [
-        sequence(s.tokens.tolist(), s.origin.tolist(), uid=s.uid, group=s.uid // 2, temperature=temperature, advantages=1.0)
+        sequence(
+            s.tokens.tolist(), s.origin.tolist(), uid=s.uid, group=s.uid // 2, temperature=temperature, advantages=1.0
+        )
         for s in made
     ]
 

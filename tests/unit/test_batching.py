@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
-from fixtures.sequences import ragged, sequence, sequences, spell
-from fixtures.training import CPU
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fixtures.sequences import ragged, sequence, sequences, spell
+from fixtures.training import CPU
 from posttrain.batching import PerConstant, PerGroup, PerSequence, PerToken, collate, microbatches, minibatches, weigh
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.protocols import Term

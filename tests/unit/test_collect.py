@@ -4,10 +4,11 @@ import dataclasses
 
 import pytest
 import torch
-from fixtures.toy import each, toy_examples, toy_verify
-from fixtures.training import recitation
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fixtures.toy import each, toy_examples, toy_verify
+from fixtures.training import recitation
 from posttrain.batching import PerToken
 from posttrain.collect import collect, draw
 from posttrain.credit.group import Centred, LeaveOneOut, Standardised

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torch import Tensor
+
 from fixtures.models import bigram_policy, random_table, tiny_policy
 from fixtures.sequences import ragged, sequence, spell
 from fixtures.training import CPU
@@ -13,7 +15,6 @@ from posttrain.policy import Forward, Policy
 from posttrain.protocols import Term
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 from tolerances import MODEL, ROUNDING, VISIBLE
-from torch import Tensor
 
 TABLE = random_table(5)
 TOKENS = [1, 3, 2, 4, 0]

@@ -1,6 +1,7 @@
 """Schedules at the points where their value is known."""
 
 import pytest
+
 from posttrain.schedules import Constant, Cosine, Linear, Warmup
 from posttrain.types import Fraction, Progress, Steps
 

@@ -1,6 +1,7 @@
 """Compositions that could only fail later are refused at once, in a sentence."""
 
 import pytest
+
 from fixtures.toy import each, toy_examples, toy_problems, toy_verify
 from posttrain.batching import PerToken
 from posttrain.credit.group import Standardised

@@ -1,15 +1,16 @@
 """Text survives the round trip or is refused, and chunks end where their characters end."""
 
 import pytest
-from fixtures.characters import CHARACTERS, END
-from fixtures.toy import toy_examples
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from fixtures.characters import CHARACTERS, END
+from fixtures.toy import toy_examples
 from posttrain.errors import UserError
 from posttrain.text import Text
 from posttrain.types import Demonstration
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 WORDS = st.text(alphabet=CHARACTERS, max_size=8)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from posttrain.types import Demonstration, Fraction, Progress, Sampling, Steps
 
 NOW = Progress(3, 10, seed=7, scope=("stage",))

@@ -12,6 +12,7 @@ import typer
 from posttrain.cli import checks, failures, options
 from posttrain.cli.specification import Written, run_spec
 from posttrain.errors import UserError, unknown
+from posttrain.runs.compare import CompareSpec
 from posttrain.runs.problems import read_problems
 from posttrain.settings.catalogue import method as described
 from posttrain.settings.overrides import apply, settings_named
@@ -46,28 +47,46 @@ def compare(
 
     Finished runs are kept: the same command on the same folder goes on where it stopped.
     """
+    given: dict[str, Any] = {"model": model, "task": task, "data": data, "steps": steps, "out": out or "runs/compare"}
+    given |= {"overlong": overlong, "precision": precision, "training_examples": training_examples}
+    given |= {"evaluation_examples": evaluation_examples, "evaluate_every": evaluate_every}
+    _start(compare_spec(methods, given, seeds, tune or [], assignments or [], workers))
+
+
+def compare_spec(
+    methods: Sequence[str],
+    given: Mapping[str, Any],
+    seeds: int,
+    tune: Sequence[str],
+    assignments: Sequence[str],
+    workers: int,
+) -> CompareSpec:
+    """The comparison that is meant, checked without importing what it names.
+
+    Raises:
+        UserError: an unknown method or setting, a value that does not fit, problems or a model that are not there.
+    """
     checks.at_least(1, {"seeds": seeds, "workers": workers})
     for name in methods:
         described(name)
-    folder = out or "runs/compare"
-    given: dict[str, Any] = {"model": model, "task": task, "data": data, "steps": steps, "out": folder}
-    given |= {"overlong": overlong, "precision": precision, "training_examples": training_examples}
-    given |= {"evaluation_examples": evaluation_examples, "evaluate_every": evaluate_every}
-    of_task, per_method = shared_out(methods, assignments or [])
+    of_task, per_method = shared_out(methods, assignments)
     shared = run_spec(Written({"method": methods[0]}), given, of_task)
     checks.run_spec(shared)
+    checks.not_a_file(shared.out)
     arguments = {name: apply(name, {}, per_method[name]) for name in methods}
-    candidates = tuning(methods, tune or [], arguments)
-    read_problems(shared)
-    failures.working_folder.set(Path(folder))
-    from posttrain.runs.compare import CompareSpec
+    candidates = tuning(methods, tune, arguments)
+    return CompareSpec(tuple(methods), shared.out, shared, seeds, candidates, arguments, workers)
+
+
+def _start(spec: CompareSpec) -> None:
+    read_problems(spec.run)
+    failures.working_folder.set(Path(spec.out))
     from posttrain.runs.compare import compare as carry_out
     from posttrain.runs.terminal import Terminal
 
-    spec = CompareSpec(tuple(methods), folder, shared, seeds, candidates, arguments, workers)
     with Terminal() as display:
         carry_out(spec, display)
-    typer.echo(f"comparison: {Path(folder) / 'report.html'}")
+    typer.echo(f"comparison: {Path(spec.out) / 'report.html'}")
 
 
 def shared_out(methods: Sequence[str], assignments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -36,10 +37,13 @@ app.command("show")(showing.show)
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: 0 when done, 1 after an internal error, 2 for bad input, 130 when interrupted."""
     sys.excepthook = failures.record_crash
-    sys.exit(_exit_code(sys.argv[1:] if arguments is None else arguments))
+    # The bars of transformers would be drawn into ours; it reads this when it is imported, also in worker processes.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    sys.exit(exit_code(sys.argv[1:] if arguments is None else arguments))
 
 
-def _exit_code(arguments: Sequence[str]) -> int:
+def exit_code(arguments: Sequence[str]) -> int:
+    """Carry out a command; bad input has been answered in a sentence when this returns, other errors come through."""
     command = typer.main.get_command(app)
     try:
         code = command.main(list(arguments), prog_name="posttrain", standalone_mode=False)

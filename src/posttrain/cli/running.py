@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from posttrain.cli import checks, failures, options
+from posttrain.cli.showing import print_results
 from posttrain.cli.specification import run_spec, written_run
 from posttrain.errors import UserError
 from posttrain.runs import recipe_file
@@ -92,10 +94,8 @@ def _resume(path: Path, target: str | None, changed: list[str], assignments: lis
 
 def _interrupted(stop: BaseException) -> None:
     failures.say(str(stop))
-    raise typer.Exit(failures.INTERRUPTED)
+    raise SystemExit(failures.INTERRUPTED)
 
 
 def _done(path: Path) -> None:
-    from posttrain.cli.showing import print_run
-
-    print_run(path)
+    print_results(path, Console())

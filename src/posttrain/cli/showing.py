@@ -32,12 +32,12 @@ def show(
     elif target in tasks():
         _print_part(Console(), task(target), f"task {target}")
     elif Path(target).is_dir():
-        print_run(Path(target))
+        _print_run(Path(target))
     else:
         raise unknown("method, task or folder", target, [*method_names(), *tasks()])
 
 
-def print_run(path: Path) -> None:
+def _print_run(path: Path) -> None:
     """The recipe and the results of a run.
 
     Raises:
@@ -50,6 +50,11 @@ def print_run(path: Path) -> None:
     if not (path / SUMMARY).is_file():
         console.print(f"not finished; go on with: posttrain run --resume {path}", highlight=False, soft_wrap=True)
         return
+    print_results(path, console)
+
+
+def print_results(path: Path, console: Console) -> None:
+    """The results of a finished run."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, value in json.loads((path / SUMMARY).read_text(encoding="utf-8")).items():
         table.add_row(f"[bold]{name}[/]", _short(value))

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posttrain.errors import UserError
+from posttrain.report.pairs import in_order
 from posttrain.report.palette import position
 from posttrain.report.read import HELDOUT, RECIPE, Row, RunRecord, read_json, read_rows, read_run
 
 ROWS, PAIRED, TUNING, BASE = "comparison.json", "paired.json", "tuning.json", "base.json"
+
+RESAMPLES = 2_000
+"""Of an arm's own interval: its ends are read to a tenth of a point, and a page should not take long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +94,8 @@ def read_comparison(folder: Path) -> Comparison:
     return Comparison(
         path=folder,
         arms=tuple(_arm(folder, method, rows) for method in methods),
-        paired=tuple(sorted(read_json(folder / PAIRED) or [], key=_pair_position)),
-        tuning=tuple(sorted(read_json(folder / TUNING) or [], key=lambda row: position(str(row["method"])))),
+        paired=in_order(read_json(folder / PAIRED) or []),
+        tuning=_tuning(folder / TUNING),
         base=read_json(folder / BASE) or {},
     )
 
@@ -102,8 +106,18 @@ def _arm(folder: Path, method: str, rows: Sequence[Row]) -> Arm:
     return Arm(method, own, tuple(read_run(path) for path in runs if (path / RECIPE).is_file()))
 
 
-def _pair_position(row: Row) -> tuple[tuple[int, str], tuple[int, str]]:
-    return position(str(row["second"])), position(str(row["first"]))
+def _tuning(path: Path) -> tuple[Row, ...]:
+    """What was tried, arm by arm; under ``rows`` or as a plain list."""
+    content = read_json(path) or []
+    rows = content["rows"] if isinstance(content, dict) else content
+    return tuple(sorted(rows, key=lambda row: position(str(row["method"]))))
+
+
+def tried(row: Row) -> dict[str, object]:
+    """The settings of a tuning row by name: the one that was varied, or all that the row names."""
+    if "setting" in row:
+        return {str(row["setting"]): row.get("value")}
+    return {name: row[name] for name in ("learning_rate", "credit") if name in row}
 
 
 def _bootstrapped(runs: Sequence[RunRecord]) -> tuple[float, float] | None:
@@ -117,4 +131,4 @@ def _bootstrapped(runs: Sequence[RunRecord]) -> tuple[float, float] | None:
 
     correct = [[row.get("correct") is True for row in rows] for rows in answers]
     nothing = [[False] * len(rows) for rows in answers]
-    return paired_difference(correct, nothing)[1]
+    return paired_difference(correct, nothing, resamples=RESAMPLES)[1]

@@ -10,6 +10,10 @@ Point = tuple[float, float | None]
 """(x, y); an unknown y is a gap in the line."""
 
 
+FLAT = 1e-12
+"""A smaller range of values is rounding, and is drawn as none."""
+
+
 @dataclass(frozen=True)
 class Line:
     """A line with an optional band.
@@ -98,7 +102,7 @@ class Chart:
         low, high = min([0.0, *ys]), max(ys, default=1.0)
         if low < 0 and high < 0:
             high = 0.0
-        return (low, high) if high > low else (low, low + (0.1 if self.unit == "share" else 1.0))
+        return (low, high) if high - low > FLAT else (low, low + (0.1 if self.unit == "share" else 1.0))
 
 
 def smoothed(name: str, colour: str, points: Sequence[Point], window: int) -> tuple[Line, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from posttrain.report import forest
 from posttrain.report.arm_curves import arm_charts, learning_chart, pass_chart, shared_charts, spending_charts
-from posttrain.report.arms import Arm, Comparison, read_comparison
+from posttrain.report.arms import Arm, Comparison, read_comparison, tried
 from posttrain.report.curves import split_name
 from posttrain.report.headline import headline
 from posttrain.report.page import write_page
@@ -49,6 +49,7 @@ def write_comparison_page(folder: Path) -> Path:
         tracks=[(row, forest.track(row, ticks)) for row in comparison.paired],
         ruler=forest.ruler(ticks),
         samples=_samples(comparison),
+        tuning=[(row, tried(row)) for row in comparison.tuning],
         versions=_versions(comparison),
     )
 

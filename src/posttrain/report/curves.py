@@ -86,7 +86,7 @@ def reward_chart(title: str, metrics: Sequence[Row]) -> Chart:
     """Mean reward of all rows, and apart of those that began with a hint and those that did not."""
     parts = (("from scratch", "sampled", "reward_scratch"), ("after a hint", "given", "reward_hinted"))
     lines = [line for name, colour, key in parts for line in step_lines(name, colour, metrics, key)]
-    if not any(y is not None for row in metrics if (y := row.get("reward_hinted")) is not None):
+    if all(row.get("reward_hinted") is None for row in metrics):
         return Chart(title, "step", step_lines("all answers", "sampled", metrics, "reward"))
     return Chart(title, "step", (*step_lines("all answers", "ink", metrics, "reward"), *lines))
 

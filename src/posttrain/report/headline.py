@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from posttrain.report import formats
 from posttrain.report.arms import Arm, Comparison
+from posttrain.report.pairs import between
 from posttrain.report.palette import label
 from posttrain.report.read import Row
 
@@ -27,25 +28,9 @@ def headline(comparison: Comparison) -> Headline:
     if len(ranked) == 1:
         return Headline(_named(ranked[0]), _caveats(comparison))
     best, second, *others = ranked
-    verdict = _verdict(oriented(comparison.paired, best.method, second.method))
+    verdict = _verdict(between(comparison.paired, best.method, second.method))
     sentence = f"{_named(best)}, {_named(second)}; {verdict}"
     return Headline(sentence, (*_others(comparison, best, others), *_caveats(comparison)))
-
-
-def oriented(paired: tuple[Row, ...], first: str, second: str) -> Row | None:
-    """The difference ``first - second``, whichever way round it was written down."""
-    for row in paired:
-        if (row["first"], row["second"]) == (first, second):
-            return row
-        if (row["first"], row["second"]) == (second, first):
-            return {**row, "first": first, "second": second, **_turned(row)}
-    return None
-
-
-def _turned(row: Row) -> Row:
-    difference, ends = row.get("difference"), row.get("ci95")
-    turned = None if ends is None or None in ends else [-ends[1], -ends[0]]
-    return {"difference": None if difference is None else -difference, "ci95": turned}
 
 
 def _named(arm: Arm) -> str:
@@ -74,7 +59,7 @@ def _others(comparison: Comparison, best: Arm, others: list[Arm]) -> tuple[str, 
     open_: list[str] = []
     untested: list[str] = []
     for arm in others:
-        row = oriented(comparison.paired, best.method, arm.method)
+        row = between(comparison.paired, best.method, arm.method)
         if row is None or row.get("difference") is None:
             untested.append(_named(arm))
             continue

@@ -26,7 +26,7 @@ def round_ticks(low: float, high: float, about: int) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
+    return [index * step for index in range(first, last + 1)]
 
 
 def inner_ticks(low: float, high: float, about: int) -> list[float]:

@@ -61,18 +61,23 @@ def draw(chart: Chart, size: Size) -> Markup:
 def _frame(chart: Chart, size: Size) -> _Frame:
     ticks = round_ticks(*chart.y_range(), 4)
     right = size.width - (size.label_margin if len(chart.named) > 1 else 0) - 12
-    x = Scale(*chart.x_range(), 50, right)
+    # About 7 units per character: a label such as -0.00025 needs more room than the usual 50.
+    left = max(50, 14 + 7 * max(len(_written(chart, value)) for value in ticks))
+    x = Scale(*chart.x_range(), left, right)
     return _Frame(chart, size, x, Scale(ticks[0], ticks[-1], size.height - 44, 12), ticks)
+
+
+def _written(chart: Chart, value: float) -> str:
+    return formats.percent_tick(value) if chart.unit == "share" else formats.tick(value)
 
 
 def _grid(frame: _Frame) -> list[Markup]:
     parts = []
-    written = formats.percent_tick if frame.chart.unit == "share" else formats.tick
     for value in frame.y_ticks:
         place = frame.y(value)
         kind = "axis" if value == 0 else "grid"
         parts.append(_segment(kind, frame.x.start, place, frame.x.end, place))
-        parts.append(_label(frame.x.start - 7, place + 4, "end", written(value)))
+        parts.append(_label(frame.x.start - 7, place + 4, "end", _written(frame.chart, value)))
     bottom = frame.y.start
     for value, label in frame.chart.x_ticks or _ordinary_ticks(frame):
         parts.append(_segment("axis", frame.x(value), bottom, frame.x(value), bottom + 4))

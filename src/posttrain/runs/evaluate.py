@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from posttrain.engines.huggingface import HuggingFaceEngine
-from posttrain.evaluation.accuracy import Answer, answer_all, pass_at_k, summarise
+from posttrain.evaluation.accuracy import Answer, Verify, answer_all, pass_at_k, summarise
 from posttrain.loading import load_policy
 from posttrain.runs import folder
 from posttrain.runs.display import Display
@@ -15,7 +17,8 @@ from posttrain.runs.execute import model_folder
 from posttrain.runs.problems import keep_fitting, read_problems
 from posttrain.runs.spec import RunSpec
 from posttrain.runtime import local_runtime
-from posttrain.types import Sampling
+from posttrain.text import Text
+from posttrain.types import Example, Sampling
 
 BATCH = 64
 """Problems between two movements of the bar; changes nothing else."""
@@ -40,21 +43,11 @@ def evaluate(spec: RunSpec, max_new_tokens: int, display: Display, out: Path | N
         folder.claim(out)
     engine, limit = HuggingFaceEngine(), min(max_new_tokens, policy.context)
     engine.load(policy, 0)
-
-    def answers(samples: int, temperature: float, activity: str) -> list[list[Answer]]:
-        display.begin(activity, len(examples))
-        rows: list[list[Answer]] = []
-        for at in range(0, len(examples), BATCH):
-            batch, seed = examples[at : at + BATCH], spec.seed + at
-            sampling = Sampling(temperature, limit)
-            rows += answer_all(batch, problems.verify, engine, policy.text, sampling, samples, seed)
-            display.advance(len(rows))
-        return rows
-
-    greedy = [row[0] for row in answers(1, 0.0, "answering")]
+    work = _Work(problems.verify, engine, policy.text, limit, spec.seed, display)
+    greedy = [row[0] for row in work.answers(examples, 1, 0.0, "answering")]
     summary: dict[str, Any] = {"model": spec.model, **dataclasses.asdict(summarise(greedy)), "dropped": dropped}
     if spec.base_samples:
-        sampled = answers(spec.base_samples, 1.0, f"sampling {spec.base_samples} each")
+        sampled = work.answers(examples, spec.base_samples, 1.0, f"sampling {spec.base_samples} each")
         powers = [2**i for i in range(spec.base_samples.bit_length())]
         summary["pass_at_k"] = {str(k): pass_at_k(sampled, k) for k in powers}
     if out is not None:
@@ -62,3 +55,26 @@ def evaluate(spec: RunSpec, max_new_tokens: int, display: Display, out: Path | N
         folder.append_rows(out / folder.HELDOUT, rows)
         folder.write_json(out / folder.SUMMARY, summary)
     return summary
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    verify: Verify
+    engine: HuggingFaceEngine
+    text: Text
+    max_new_tokens: int
+    seed: int
+    display: Display
+
+    def answers(
+        self, examples: Sequence[Example], samples: int, temperature: float, activity: str
+    ) -> list[list[Answer]]:
+        """Answer in batches, so that there is something to see."""
+        self.display.begin(activity, len(examples))
+        sampling = Sampling(temperature, self.max_new_tokens)
+        rows: list[list[Answer]] = []
+        for at in range(0, len(examples), BATCH):
+            batch, seed = examples[at : at + BATCH], self.seed + at
+            rows += answer_all(batch, self.verify, self.engine, self.text, sampling, samples, seed)
+            self.display.advance(len(rows))
+        return rows

@@ -62,23 +62,28 @@ def read_document(path: Path) -> Document:
         UserError: it is missing, unreadable, no mapping, or has a key twice; with the line.
     """
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), _Loader)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"there is no file {str(path)!r}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{str(path)!r} cannot be read as text: {error}") from None
+    root, content = _parsed(text, path)
+    if not isinstance(root, yaml.MappingNode):
+        raise UserError(f"{str(path)!r} holds no settings; write lines of the form key: value")
+    lines: dict[tuple[str, ...], int] = {}
+    _collect(root, (), lines, path)
+    return Document(path, content, lines)
+
+
+def _parsed(text: str, path: Path) -> tuple[yaml.Node | None, Any]:
+    try:
+        return yaml.compose(text, _Loader), yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" ({path}, line {mark.line + 1}, column {mark.column + 1})" if mark else f" ({path})"
         raise UserError(f"this is no YAML: {error.problem}{where}") from None
     except yaml.YAMLError as error:
-        raise UserError(f"{str(path)!r} is no YAML: {error}") from None
-    if not isinstance(root, yaml.MappingNode):
-        raise UserError(f"{str(path)!r} holds no settings; write lines of the form key: value")
-    lines: dict[tuple[str, ...], int] = {}
-    _collect(root, (), lines, path)
-    loader = _Loader("")
-    return Document(path, loader.construct_document(root), lines)
+        raise UserError(f"this is no YAML: {' '.join(str(error).split())} ({path})") from None
 
 
 def _collect(node: yaml.MappingNode, prefix: tuple[str, ...], lines: dict[tuple[str, ...], int], file: Path) -> None:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from posttrain.credit.group import Centred, LeaveOneOut, Standardised
 from tolerances import FLOAT32_RECORD, ROUNDING
 

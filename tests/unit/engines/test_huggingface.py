@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torch import Tensor
+
 from fixtures.models import Bigrams, bigram_policy, random_table, tiny_policy, weights
 from fixtures.sequences import sequence
 from posttrain.batching import collate
@@ -10,7 +12,6 @@ from posttrain.policy import Forward, Policy
 from posttrain.protocols import Completion
 from posttrain.types import Origin, Sampling
 from tolerances import FLOAT32_RECORD, MODEL, STANDARD_ERRORS
-from torch import Tensor
 
 PROMPTS = [torch.tensor(p) for p in ([5], [3, 9, 4, 7, 2], [6, 6, 8], [2, 3, 4, 5, 6, 7, 8, 9], [11, 12])]
 GREEDY = Sampling(temperature=0, max_new_tokens=12)
@@ -73,6 +74,11 @@ def test_the_samples_differ_within_a_group_and_between_seeds(policy: Policy) -> 
     assert len(set(map(tuple, first))) == len(first)
     assert first != flat(write(policy, PROMPTS, sampling, seed=1))
     assert first == flat(write(policy, PROMPTS, sampling))
+
+
+def test_equal_prompts_of_one_call_get_their_own_samples(policy: Policy) -> None:
+    first, second = write(policy, [PROMPTS[0]] * 2, Sampling(1.0, 12))
+    assert not set(map(tuple, flat([first]))) & set(map(tuple, flat([second])))
 
 
 def test_padding_on_the_left_changes_nothing(policy: Policy) -> None:

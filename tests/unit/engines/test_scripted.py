@@ -1,6 +1,7 @@
 """The engine that recites."""
 
 import torch
+
 from fixtures.models import tiny_policy
 from fixtures.training import recitation
 from posttrain.text import Text

@@ -5,11 +5,12 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fixtures.models import tiny_policy
 from fixtures.toy import toy_examples, toy_verify
 from fixtures.training import recitation
-from hypothesis import given
-from hypothesis import strategies as st
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.evaluation.accuracy import Answer, answer_all, paired_difference, pass_at_k, summarise, wilson
 from posttrain.text import Text

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from fixtures.sequences import sequence, spell
 from fixtures.stated import Stated, row, stated_batch
 from posttrain.objectives.clipped import Clip, ClippedPolicy, SequenceRatio, TokenRatio

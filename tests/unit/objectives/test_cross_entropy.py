@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from fixtures.sequences import sequence, spell
 from fixtures.stated import Stated, row, stated_batch
 from posttrain.objectives.cross_entropy import CrossEntropy

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from fixtures.models import bigram_policy
 from fixtures.sequences import sequence, spell
 from posttrain.batching import collate

@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+
 from fixtures.models import bigram_policy, random_table
 from fixtures.sequences import sequence, spell
 from fixtures.stated import Stated, row, stated_batch
@@ -11,7 +13,6 @@ from posttrain.batching import collate
 from posttrain.objectives.kl import EstimatedKl, ExactKl
 from posttrain.policy import Forward
 from tolerances import ROUNDING
-from torch import Tensor
 
 D = math.log(2)  # the reference finds the token twice as likely
 

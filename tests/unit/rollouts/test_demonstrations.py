@@ -3,6 +3,7 @@
 import dataclasses
 
 import torch
+
 from fixtures.toy import toy_example, toy_examples
 from fixtures.training import recitation
 from posttrain.rollouts.demonstrations import Demonstrations

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from fixtures.models import tiny_policy
 from fixtures.toy import toy_examples
 from fixtures.training import recitation

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from posttrain.rollouts.hints import BinomialCosine, NoHints, StagedHints, UniformHints, cut_points
 from posttrain.types import Fraction, Progress, Steps
 from tolerances import STANDARD_ERRORS
@@ -98,7 +99,10 @@ def test_uniform_hints_have_all_lengths_equally_often_for_ever(step: int) -> Non
     k = draws(UniformHints(), 5, after(step), 6000)
     error = (torch.bincount(k.long(), minlength=6) / 6000 - 1 / 6).abs() / math.sqrt(5 / 36 / 6000)
     assert float(error.max()) < STANDARD_ERRORS
-    assert abs(float(k.mean()) / 5 - UniformHints().probability(after(step))) < STANDARD_ERRORS * math.sqrt(35 / 12 / 6000) / 5
+    assert (
+        abs(float(k.mean()) / 5 - UniformHints().probability(after(step)))
+        < STANDARD_ERRORS * math.sqrt(35 / 12 / 6000) / 5
+    )
 
 
 STAGES = {1: 5, 49: 5, 50: 4, 99: 4, 100: 3, 150: 2, 200: 1, 249: 1, 250: 0, 300: 0, 301: 0, 500: 0}

@@ -1,6 +1,7 @@
 """Plain sampling."""
 
 import torch
+
 from fixtures.models import tiny_policy
 from fixtures.toy import toy_examples
 from fixtures.training import recitation

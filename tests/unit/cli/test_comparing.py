@@ -1,0 +1,39 @@
+import pytest
+
+from posttrain.cli.comparing import shared_out, tuning
+from posttrain.errors import UserError
+
+
+def test_assignments_go_to_the_methods_that_have_them():
+    of_task, own = shared_out(
+        ["sft", "rft", "uft"], ["learning_rate=1", "uft:likelihood=0", "hints.start=1", "task.counts=[3]"]
+    )
+    assert of_task == ["task.counts=[3]"]
+    assert own == {
+        "sft": ["learning_rate=1"],
+        "rft": ["learning_rate=1"],
+        "uft": ["learning_rate=1", "likelihood=0", "hints.start=1"],
+    }
+
+
+def test_candidates_keep_their_writing_and_their_brackets():
+    options = ["learning_rate=1e-4, 3e-4", "credit=centred,{standardised: {epsilon: 1}},leave_one_out"]
+    assert tuning(["rft", "sft"], options, {"rft": {}, "sft": {}}) == {
+        "learning_rate": ("1e-4", "3e-4"),
+        "credit": ("centred", "{standardised: {epsilon: 1}}", "leave_one_out"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("learning_rate=", "--tune takes name=a,b,c"),
+        ("learning_rate=1,1", "names something twice"),
+        ("learning_rat=1", "did you mean 'learning_rate'?"),
+        ("credit=best", "needs standardised, centred or leave_one_out"),
+    ],
+)
+def test_candidates_that_cannot_run_are_refused(option, sentence):
+    with pytest.raises(UserError) as caught:
+        tuning(["rft"], [option], {"rft": {}})
+    assert sentence in str(caught.value)

@@ -1,0 +1,91 @@
+"""Policies from folders: float32 weights whatever was stored, and a sentence where there is no model."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM
+
+from fixtures.folders import model_folder
+from fixtures.training import CPU
+from posttrain.errors import UserError
+from posttrain.loading import load_policy
+from posttrain.runtime import LocalRuntime
+
+
+def stored_types(folder: Path) -> set[str]:
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        return {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - no mapping
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+def test_weights_are_float32_whatever_was_stored(tmp_path: Path, stored: torch.dtype) -> None:
+    folder = model_folder(tmp_path, "llama", stored)
+    assert stored_types(folder) == {"F32" if stored is torch.float32 else "BF16"}
+    policy = load_policy(folder, CPU)
+    assert {p.dtype for p in policy.trainable()} == {torch.float32}
+    assert len(policy.trainable()) == len(list(policy.model.parameters()))
+
+
+def test_the_type_that_was_stored_is_what_a_plain_load_would_give(tmp_path: Path) -> None:
+    plain = AutoModelForCausalLM.from_pretrained(model_folder(tmp_path, "llama", torch.bfloat16))
+    assert {p.dtype for p in plain.parameters()} == {torch.bfloat16}
+
+
+def test_the_values_are_those_that_were_stored(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path, "llama", torch.bfloat16)
+    plain = AutoModelForCausalLM.from_pretrained(folder)
+    for ours, theirs in zip(load_policy(str(folder), CPU).model.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(ours, theirs.float())
+
+
+def test_the_runtimes_precision_becomes_the_policys(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path, "llama")
+    policy = load_policy(folder, LocalRuntime(torch.device("cpu"), torch.bfloat16))
+    assert policy.autocast is torch.bfloat16
+    assert {p.dtype for p in policy.trainable()} == {torch.float32}
+
+
+def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no model folder"):
+        load_policy(tmp_path / "nothing", CPU)
+
+
+@pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_folder_that_lacks_something(tmp_path: Path, missing: str) -> None:
+    folder = model_folder(tmp_path, "llama")
+    (folder / missing).unlink()
+    with pytest.raises(UserError, match="no model folder"):
+        load_policy(folder, CPU)
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", json.dumps({"model_type": "no such thing"})])
+def test_a_configuration_that_means_nothing(tmp_path: Path, content: str) -> None:
+    folder = model_folder(tmp_path, "llama")
+    (folder / "config.json").write_text(content)
+    with pytest.raises(UserError, match=str(folder.name)):
+        load_policy(folder, CPU)
+
+
+def test_weights_that_are_no_weights(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path, "llama")
+    (folder / "model.safetensors").write_bytes(b"no weights at all")
+    with pytest.raises(UserError, match=str(folder.name)):
+        load_policy(folder, CPU)
+
+
+def test_weights_of_another_shape(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path, "llama")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 64}))
+    with pytest.raises(UserError, match=str(folder.name)):
+        load_policy(folder, CPU)
+
+
+def test_a_tokenizer_that_is_no_tokenizer(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path, "llama")
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(UserError, match=str(folder.name)):
+        load_policy(folder, CPU)
