@@ -28,10 +28,15 @@ def load_policy(folder: str | Path, runtime: LocalRuntime) -> Policy:
     folder = Path(folder)
     check_model_folder(folder)
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        model: Any
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+        )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{folder} cannot be loaded as a causal language model: {_first_line(error)}") from error
+    if found["missing_keys"]:  # they would be random numbers
+        raise UserError(f"{folder} lacks weights of its model, {sorted(found['missing_keys'])[0]} among them")
     return Policy(model.to(runtime.device), Text(tokenizer), runtime.autocast)
 
 

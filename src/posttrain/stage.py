@@ -34,6 +34,14 @@ class Problems:
         if len({e.id for e in self.examples}) != len(self.examples):
             raise UserError("two training examples share an id; ids must be unique")
 
+    def need_demonstrations(self, least_chunks: int) -> None:
+        """Refuse examples whose first demonstration is missing or has fewer chunks than a method needs."""
+        for example in self.examples:
+            if not example.demonstrations:
+                raise UserError(f"example {example.id!r} has no demonstration, which this method learns from")
+            if len(example.demonstrations[0].chunks) < least_chunks:
+                raise UserError(f"the demonstration of example {example.id!r} has no chunks to make hints of")
+
 
 @dataclass(frozen=True, eq=False)
 class Stream:

@@ -18,12 +18,9 @@ BOTH = frozenset({"old_logprobs", "reference_logprobs"})
 
 def bare(temperature: float = 0.7) -> list[TrainingSequence]:
     """Ragged sequences with advantages only."""
-    made = ragged(6, temperature=temperature)
     return [
-        sequence(
-            s.tokens.tolist(), s.origin.tolist(), uid=s.uid, group=s.uid // 2, temperature=temperature, advantages=1.0
-        )
-        for s in made
+        sequence(s.tokens.tolist(), s.origin.tolist(), uid=s.uid, temperature=temperature, advantages=1.0)
+        for s in ragged(6)
     ]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from fixtures.folders import model_folder
@@ -73,6 +74,16 @@ def test_weights_that_are_no_weights(tmp_path: Path) -> None:
     folder = model_folder(tmp_path, "llama")
     (folder / "model.safetensors").write_bytes(b"no weights at all")
     with pytest.raises(UserError, match=str(folder.name)):
+        load_policy(folder, CPU)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_weights_of_which_one_is_missing_are_not_made_up(tmp_path: Path, architecture: str) -> None:
+    folder = model_folder(tmp_path, architecture)
+    weights = load_file(folder / "model.safetensors")
+    weights.pop(sorted(weights)[3])
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="lacks weights"):
         load_policy(folder, CPU)
 
 

@@ -308,8 +308,7 @@ def test_reported_losses_are_means_over_the_updates_of_a_step(policy: Policy) ->
         run(prepared_stage(rows, [LIKELIHOOD], learning_rate=0.0, groups_per_update=n), policy)[0].losses["likelihood"]
         for n in (2, 1)
     )
-    singles = [
-        run(prepared_stage([row], [LIKELIHOOD], learning_rate=0.0), policy)[0].losses["likelihood"] for row in rows
-    ]
+    stages = [prepared_stage([row], [LIKELIHOOD], learning_rate=0.0) for row in rows]
+    singles = [run(stage, policy)[0].losses["likelihood"] for stage in stages]
     assert apart == pytest.approx(sum(singles) / 2, abs=ROUNDING)
     assert together == pytest.approx((2 * singles[0] + 4 * singles[1]) / 6, abs=MODEL)

@@ -59,6 +59,7 @@ class Supervision:
 
 def stage(problems: Problems, steps: int, supervision: Supervision) -> Stage:
     """The supervised stage alone, for recipes that go on from it."""
+    problems.need_demonstrations(least_chunks=0)
     return Stage(
         name="supervised",
         streams=(Stream("demonstrations", problems.examples, Demonstrations(), supervision.prompts_per_step),),

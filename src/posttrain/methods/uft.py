@@ -56,6 +56,7 @@ def recipe(
         likelihood_share: its normaliser.
         reinforcement: everything about the sampled part.
     """
+    problems.need_demonstrations(least_chunks=1)
     source = Hinted(reinforcement.rollouts_per_prompt, hints, most_parts, hint_includes_answer)
     hinted = Term("hint likelihood", CrossEntropy(), frozenset({Origin.GIVEN}), likelihood_share, likelihood)
     return Recipe((rft.stage(problems, steps, reinforcement, source, (hinted,) if likelihood else ()),))

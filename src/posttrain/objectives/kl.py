@@ -15,6 +15,9 @@ from torch import Tensor
 from posttrain.policy import Forward
 from posttrain.types import TokenBatch, TrainingSequence
 
+K3_BOUND = 10.0
+"""The largest value of k3 that counts (UFT's released code, and verl)."""
+
 
 def k1(d: Tensor) -> Tensor:
     """``log p - log p_reference``."""
@@ -27,8 +30,9 @@ def k2(d: Tensor) -> Tensor:
 
 
 def k3(d: Tensor) -> Tensor:
-    """``exp(d) - d - 1``, never negative ("low-variance KL"), bounded at 10 as in UFT's released code."""
-    return (d.exp() - d - 1).clamp(-10, 10)
+    """``exp(d) - d - 1``, never negative ("low-variance KL"), bounded as in UFT's released code."""
+    below = d.clamp(max=K3_BOUND)  # beyond it the value is cut anyway, and an overflowing exp would make its gradient nan
+    return (below.exp() - below - 1).clamp(max=K3_BOUND)
 
 
 @dataclass(frozen=True)

@@ -127,8 +127,12 @@ def _bootstrapped(runs: Sequence[RunRecord]) -> tuple[float, float] | None:
     if not problems[0] or any(ids != problems[0] for ids in problems):
         return None
     # Late: it needs torch, and a page without several seeds does not.
-    from posttrain.evaluation.accuracy import paired_difference
+    from posttrain.evaluation.accuracy import paired_difference, wilson
 
     correct = [[row.get("correct") is True for row in rows] for rows in answers]
+    alike = {answer for row in correct for answer in row}
+    if len(alike) == 1:
+        # Drawing anew from answers that are all alike shows no spread at all, which would claim too much.
+        return wilson(len(problems[0]) if True in alike else 0, len(problems[0]))
     nothing = [[False] * len(rows) for rows in answers]
     return paired_difference(correct, nothing, resamples=RESAMPLES)[1]

@@ -87,7 +87,9 @@ def _grid(frame: _Frame) -> list[Markup]:
 
 
 def _ordinary_ticks(frame: _Frame) -> list[tuple[float, str]]:
-    return [(v, formats.tick(v)) for v in inner_ticks(frame.x.low, frame.x.high, frame.size.ticks)]
+    """Whole numbers only: nothing happens between two steps, completions or tokens."""
+    values = inner_ticks(frame.x.low, frame.x.high, frame.size.ticks)
+    return [(value, formats.tick(value)) for value in values if value == round(value)]
 
 
 def _levels(frame: _Frame) -> list[Markup]:

@@ -7,13 +7,14 @@ import pytest
 from fixtures.toy import toy_problems
 from fixtures.training import SMALL
 from posttrain.batching import PerConstant, PerToken
+from posttrain.errors import UserError
 from posttrain.methods import r3, rft, sft, sft_rft, staged, uft
 from posttrain.methods.rft import Reinforcement
 from posttrain.objectives.kl import EstimatedKl, ExactKl
 from posttrain.rollouts.hinted import Hinted
 from posttrain.rollouts.hints import BinomialCosine, StagedHints, UniformHints
-from posttrain.stage import Stage
-from posttrain.types import Progress
+from posttrain.stage import Problems, Stage
+from posttrain.types import Demonstration, Progress
 
 
 def only(recipe) -> Stage:
@@ -74,6 +75,33 @@ def test_supervision_warms_up_over_a_tenth_and_falls_to_zero() -> None:
 def test_two_stages_get_equal_steps_unless_told_otherwise() -> None:
     assert [s.steps for s in sft_rft.recipe(toy_problems(), steps=7).stages] == [7, 7]
     assert [s.steps for s in sft_rft.recipe(toy_problems(), steps=7, supervised_steps=2).stages] == [2, 7]
+
+
+def with_first(*demonstrations: Demonstration) -> Problems:
+    """The toy problems, the first of them with these demonstrations."""
+    problems = toy_problems()
+    first = dataclasses.replace(problems.examples[0], demonstrations=demonstrations)
+    return dataclasses.replace(problems, examples=(first, *problems.examples[1:]))
+
+
+@pytest.mark.parametrize("method", [sft, sft_rft, uft, r3, staged], ids=lambda module: module.__name__)
+def test_a_missing_demonstration_is_refused_where_it_is_needed(method) -> None:
+    with pytest.raises(UserError, match="'toy-0' has no demonstration"):
+        method.recipe(with_first())
+
+
+def test_reinforcement_needs_no_demonstrations() -> None:
+    assert rft.recipe(with_first())
+
+
+@pytest.mark.parametrize("method", [uft, r3, staged], ids=lambda module: module.__name__)
+def test_a_demonstration_without_chunks_makes_no_hints(method) -> None:
+    with pytest.raises(UserError, match="'toy-0' has no chunks"):
+        method.recipe(with_first(Demonstration((), ".a")))
+
+
+def test_a_demonstration_without_chunks_can_be_imitated() -> None:
+    assert sft.recipe(with_first(Demonstration((), ".a")))
 
 
 def test_terms_with_coefficient_zero_are_left_out() -> None:

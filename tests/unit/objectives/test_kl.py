@@ -34,6 +34,14 @@ def test_the_third_estimator_is_bounded() -> None:
     assert loss.tolist() == [[10.0, 10.0]]
 
 
+def test_beyond_its_bound_the_third_estimator_has_no_gradient_and_never_overflows() -> None:
+    logprobs = row(-2000.0, -30.0, -1.0)
+    EstimatedKl("k3")(
+        Stated(logprobs), stated_batch(spell("sss"), reference_logprobs=[-1.0, -1.0, -60.0])
+    ).sum().backward()
+    assert logprobs.grad.tolist() == [[0.0, 0.0, 0.0]]
+
+
 def test_an_unknown_estimator_is_refused() -> None:
     with pytest.raises(ValueError, match="k1, k2, k3"):
         EstimatedKl("k4")

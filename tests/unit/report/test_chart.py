@@ -78,3 +78,9 @@ def test_labels_are_moved_apart_in_order(places):
     ordered = sorted(zip(places, moved))
     assert all(b[1] - a[1] >= 16 - 1e-9 for a, b in pairwise(ordered))
     assert all(0 <= place <= 100 for place in moved)
+
+
+def test_steps_are_counted_in_whole_numbers():
+    element = ElementTree.fromstring(draw(Chart("", "step", (Line("", "uft", ((1, 0.5), (3, 0.7))),)), SIZES["small"]))
+    ticks = [text.text for text in element.iter("text") if text.get("text-anchor") == "middle"]
+    assert ticks == ["1", "2", "3", "step"]

@@ -80,6 +80,15 @@ def test_interval_over_seeds_contains_the_mean(finished, page):
     assert low < float(shown["UFT"][1].rstrip("%")) < high
 
 
+def test_an_arm_that_solves_nothing_still_has_an_interval(tmp_path):
+    folder = write_comparison(tmp_path / "zero", METHODS, seeds=2, steps=40)
+    for seed in (0, 1):
+        path = folder / f"runs/rft-seed{seed}/heldout.jsonl"
+        path.write_text(path.read_text().replace('"correct": true', '"correct": false'))
+    shown = {cells[0]: cells for cells in table_with(parsed(write_comparison_page(folder)), "credit")[1:]}
+    assert shown["RFT"][2] == "[0.0, 0.8]"
+
+
 def test_differences_are_the_rows_seen_from_the_later_method(finished, page):
     rows = {(row["second"], row["first"]): row for row in json.loads((finished / "paired.json").read_text())}
     plot = next(element for element in page.iter("div") if element.get("class") == "forest")

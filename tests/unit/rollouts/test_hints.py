@@ -1,5 +1,6 @@
 """Hint laws against their tables, formulas and moments."""
 
+import itertools
 import math
 
 import pytest
@@ -45,7 +46,7 @@ def test_the_cut_points_of_up_to_five_parts(chunks: int, points: list[int]) -> N
 @given(st.integers(1, 60), st.integers(1, 12))
 def test_parts_are_not_empty_and_end_with_the_last_chunk(chunks: int, most_parts: int) -> None:
     points = cut_points(chunks, most_parts)
-    sizes = [b - a for a, b in zip(points, points[1:])]
+    sizes = [b - a for a, b in itertools.pairwise(points)]
     assert points[0] == 0
     assert points[-1] == chunks
     assert len(sizes) == min(chunks, most_parts)
@@ -99,10 +100,8 @@ def test_uniform_hints_have_all_lengths_equally_often_for_ever(step: int) -> Non
     k = draws(UniformHints(), 5, after(step), 6000)
     error = (torch.bincount(k.long(), minlength=6) / 6000 - 1 / 6).abs() / math.sqrt(5 / 36 / 6000)
     assert float(error.max()) < STANDARD_ERRORS
-    assert (
-        abs(float(k.mean()) / 5 - UniformHints().probability(after(step)))
-        < STANDARD_ERRORS * math.sqrt(35 / 12 / 6000) / 5
-    )
+    mean, spread = float(k.mean()) / 5, math.sqrt(35 / 12 / 6000) / 5
+    assert abs(mean - UniformHints().probability(after(step))) < STANDARD_ERRORS * spread
 
 
 STAGES = {1: 5, 49: 5, 50: 4, 99: 4, 100: 3, 150: 2, 200: 1, 249: 1, 250: 0, 300: 0, 301: 0, 500: 0}
