@@ -31,7 +31,7 @@ def k2(d: Tensor) -> Tensor:
 
 def k3(d: Tensor) -> Tensor:
     """``exp(d) - d - 1``, never negative ("low-variance KL"), bounded as in UFT's released code."""
-    below = d.clamp(max=K3_BOUND)  # beyond it the value is cut anyway, and an overflowing exp would make its gradient nan
+    below = d.clamp(max=K3_BOUND)  # beyond it an overflowing exp would make the gradient nan
     return (below.exp() - below - 1).clamp(max=K3_BOUND)
 
 

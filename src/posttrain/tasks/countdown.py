@@ -14,7 +14,7 @@ from posttrain.errors import UserError
 from posttrain.tasks.answers import missing, right, wrong
 from posttrain.tasks.arithmetic import NotArithmeticError, evaluate
 from posttrain.tasks.countdown_forms import AuthorsForm, CountdownForm
-from posttrain.tasks.countdown_solution import Solution, combine
+from posttrain.tasks.countdown_solution import LARGEST_VALUE, Solution, combine
 from posttrain.tasks.splits import distinct_problems
 from posttrain.types import Example, Split, Verdict
 
@@ -44,23 +44,29 @@ class Countdown:
     Args:
         counts: how many numbers a problem has, drawn evenly; each between 2 and 6.
         form: how problem, solution and answer are written.
+        largest_number: the numbers are drawn from 1 to this, at most 99.
+        largest_value: no step of a solution exceeds this, so that tiny models need not learn long multiplication.
 
     Raises:
-        UserError: a count outside 2–6, or none.
+        UserError: a count outside 2–6, or none, or limits that leave no problems.
     """
 
     name: ClassVar[str] = "countdown"
     counts: tuple[int, ...] = (3, 4)
     form: CountdownForm = field(default_factory=AuthorsForm)
+    largest_number: int = LARGEST_NUMBER
+    largest_value: int = LARGEST_VALUE
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no problem."""
         if not self.counts or not all(2 <= count <= 6 for count in self.counts):
             raise UserError(f"countdown needs 2 to 6 numbers per problem, got counts={self.counts}")
+        if not 5 <= self.largest_number <= LARGEST_NUMBER or self.largest_value < self.largest_number:
+            raise UserError("countdown needs 5 <= largest_number <= 99 and largest_value >= largest_number")
 
     def examples(self, split: Split, count: int, seed: int) -> tuple[Example, ...]:
         """Distinct problems with one worked solution each; see :class:`posttrain.tasks.base.Task`."""
-        draw = partial(_draw, self.counts)
+        draw = partial(_draw, self.counts, self.largest_number, self.largest_value)
         problems = distinct_problems(draw, lambda drawn: drawn[0].key, split, count, seed)
         return tuple(
             Example(
@@ -101,8 +107,12 @@ def _same_numbers(written: Sequence[str], given: Sequence[int]) -> bool:
     return sorted(written) == sorted(map(str, given))
 
 
-def _draw(counts: tuple[int, ...], rng: Random) -> tuple[CountdownProblem, Solution] | None:
-    numbers = tuple(rng.randint(1, LARGEST_NUMBER) for _ in range(rng.choice(counts)))
-    solution = combine(rng, numbers)
+def _draw(
+    counts: tuple[int, ...], largest_number: int, largest_value: int, rng: Random
+) -> tuple[CountdownProblem, Solution] | None:
+    numbers = tuple(rng.randint(1, largest_number) for _ in range(rng.choice(counts)))
+    solution = combine(rng, numbers, largest_value)
+    if solution is None:
+        return None
     target = solution.expression.value
     return (CountdownProblem(numbers, target), solution) if target in TARGETS else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 LARGEST_VALUE = 999
-"""No step of a solution exceeds this: long multiplication is not what the task is about."""
+"""By default no step of a solution exceeds this: long multiplication is not what the task is about."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,19 @@ class Solution:
     expression: Expression
 
 
-def combine(rng: Random, numbers: tuple[int, ...]) -> Solution:
-    """Join the numbers two by two with random operators until one is left; every step stays positive and whole."""
+def combine(rng: Random, numbers: tuple[int, ...], largest_value: int = LARGEST_VALUE) -> Solution | None:
+    """Join the numbers two by two with random operators until one is left; every step stays positive and whole.
+
+    Returns:
+        The solution, or ``None`` if two numbers came together that nothing within ``largest_value`` joins.
+    """
     pool = [Expression(number) for number in numbers]
     steps: list[Step] = []
     while len(pool) > 1:
         left, right = (pool.pop(rng.randrange(len(pool))) for _ in range(2))
-        values = _values(left.value, right.value)
+        values = results(left.value, right.value, largest_value)
+        if not values:
+            return None
         operator = rng.choice(sorted(values))
         pool.append(Expression(values[operator], operator, (left, right)))
         remaining = tuple(expression.value for expression in pool)
@@ -70,11 +76,12 @@ def combine(rng: Random, numbers: tuple[int, ...]) -> Solution:
     return Solution(tuple(steps), pool[0])
 
 
-def _values(left: int, right: int) -> dict[str, int]:
-    values = {"+": left + right}
+def results(left: int, right: int, largest_value: int = LARGEST_VALUE) -> dict[str, int]:
+    """Per operator the value of ``left operator right``, where it is a positive whole number up to the largest."""
+    values = {"+": left + right} if left + right <= largest_value else {}
     if left > right:
         values["-"] = left - right
-    if left * right <= LARGEST_VALUE:
+    if left * right <= largest_value:
         values["*"] = left * right
     if left % right == 0:
         values["/"] = left // right

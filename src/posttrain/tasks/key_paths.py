@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ from posttrain.tasks.answers import LastMatch, missing, right, wrong
 from posttrain.tasks.splits import distinct_problems
 from posttrain.types import Demonstration, Example, Split, Verdict
 
-SYMBOLS = "abcdefgh"
+SYMBOLS = "abcdefghijklmnopqrstuv"
 ACTIONS = "wxyz"
 KEY_LENGTH = 6
 END = "."
@@ -32,34 +33,46 @@ Table = Mapping[tuple[str, str], str]
 
 @dataclass(frozen=True)
 class KeyPaths:
-    """A key of 6 symbols out of 8, answered by ``horizon`` actions out of 4 and a full stop, e.g. ``wyxxzw.``.
+    """A key of 6 symbols, answered by ``horizon`` actions out of 4 and a full stop, e.g. ``wyxxzw.``.
+
+    Training demonstrations can be faulty in two ways, and their answers stay checkable in both. Random faults differ
+    from one demonstration to the next. Misconceptions are shared: about some entries of the table all annotators
+    believe the same wrong thing, and they walk on from where it takes them.
 
     Args:
         horizon: actions per problem, H >= 1.
+        symbols: how many different key symbols there are, 2–22.
         corrupted: the chance in 0–1 that an intermediate step of a *training* demonstration is replaced by a wrong
-            action. The last step and the answer stay right.
+            action. The last step stays right.
+        misconceptions: the share in 0–1 of the table's entries about which annotators believe something wrong.
+        slip: the chance in 0–1 that an annotator acts on such a belief in a *training* demonstration.
         table_seed: which hidden table; tasks that differ here are different tasks.
 
     Raises:
-        UserError: a horizon below 1 or a chance outside 0–1.
+        UserError: a horizon below 1, too few or many symbols, or a chance outside 0–1.
     """
 
     name: ClassVar[str] = "key_paths"
     horizon: int = 6
+    symbols: int = 8
     corrupted: float = 0.0
+    misconceptions: float = 0.0
+    slip: float = 0.7
     table_seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse settings without meaning."""
         if self.horizon < 1:
             raise UserError(f"key paths need a horizon of at least 1, got {self.horizon}")
-        if not 0 <= self.corrupted <= 1:
-            raise UserError(f"the corrupted share of steps lies between 0 and 1, got {self.corrupted}")
+        if not 2 <= self.symbols <= len(SYMBOLS):
+            raise UserError(f"key paths have 2 to {len(SYMBOLS)} symbols, got {self.symbols}")
+        if not (0 <= self.corrupted <= 1 and 0 <= self.misconceptions <= 1 and 0 <= self.slip <= 1):
+            raise UserError("the chances corrupted, misconceptions and slip lie between 0 and 1")
 
     def examples(self, split: Split, count: int, seed: int) -> tuple[Example, ...]:
         """Distinct keys with the path as chunks of one action; see :class:`posttrain.tasks.base.Task`."""
         table = hidden_table(self.table_seed)
-        drawn = distinct_problems(_draw_key, lambda key: f"key_paths/{key}", split, count, seed)
+        drawn = distinct_problems(partial(_draw_key, SYMBOLS[: self.symbols]), lambda key: f"key_paths/{key}", split, count, seed)
         return tuple(self._example(name, key, table, split, seed) for name, key in drawn)
 
     def verify(self, response: str, example: Example) -> Verdict:
@@ -75,11 +88,34 @@ class KeyPaths:
             return missing("not a path")
         return right() if actions == example.answer else wrong("wrong path")
 
+    def _annotated(self, key: str, table: Table, rng: Random) -> str:
+        """The path that an annotator writes down for a training problem."""
+        beliefs = wrong_beliefs(self.table_seed, self.misconceptions)
+        path = ""
+        for step in range(self.horizon):
+            entry = (key[step % len(key)], path[-1:])
+            acts_on_belief = rng.random() < self.slip
+            path += beliefs[entry] if entry in beliefs and acts_on_belief else table[entry]
+        return _corrupt(path, self.corrupted, rng) if self.corrupted else path
+
     def _example(self, name: str, key: str, table: Table, split: Split, seed: int) -> Example:
         path = follow(table, key, self.horizon)
-        share = self.corrupted if split == "train" else 0.0
-        shown = _corrupt(path, share, Random(f"{seed}/{name}"))
+        shown = path if split != "train" else self._annotated(key, table, Random(f"{seed}/{name}"))
         return Example(name, f"{key}:", path, (Demonstration(tuple(shown), END),), {"horizon": self.horizon})
+
+
+def wrong_beliefs(table_seed: int, share: float) -> Table:
+    """The entries of the table that annotators have wrong, and what they believe instead.
+
+    A larger share adds entries to those of a smaller one.
+    """
+    rng = Random(f"beliefs/{table_seed}")
+    drawn = {entry: (rng.random(), rng.choice(ACTIONS.replace(right, ""))) for entry, right in _entries(table_seed)}
+    return {entry: belief for entry, (at, belief) in drawn.items() if at < share}
+
+
+def _entries(table_seed: int) -> list[tuple[tuple[str, str], str]]:
+    return list(hidden_table(table_seed).items())
 
 
 def hidden_table(table_seed: int) -> Table:
@@ -103,5 +139,5 @@ def _corrupt(path: str, share: float, rng: Random) -> str:
     return "".join(map(written, path[:-1])) + path[-1:]
 
 
-def _draw_key(rng: Random) -> str:
-    return "".join(rng.choices(SYMBOLS, k=KEY_LENGTH))
+def _draw_key(symbols: str, rng: Random) -> str:
+    return "".join(rng.choices(symbols, k=KEY_LENGTH))

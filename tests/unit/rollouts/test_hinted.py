@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fixtures.models import tiny_policy
-from fixtures.toy import toy_examples
+from fixtures.toy import toy_example, toy_examples
 from fixtures.training import recitation
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.protocols import Engine
@@ -110,6 +110,11 @@ def test_the_draw_belongs_to_seed_step_scope_and_example(text: Text) -> None:
     assert first != lengths(write(source, text, now=NOW.within("elsewhere")))
     reverse = source(EXAMPLES[::-1], recitation(text), text, SAMPLING, NOW)
     assert first == lengths(reverse)[::-1]
+
+
+def test_examples_of_equal_length_draw_their_own_hints(text: Text) -> None:
+    alike = [toy_example(number, chunks=5) for number in range(12)]
+    assert len(set(lengths(Hinted(1, UniformHints())(alike, recitation(text), text, SAMPLING, NOW)))) > 2
 
 
 def test_samples_repeat_with_the_seed_and_change_with_the_step(text: Text) -> None:
