@@ -50,10 +50,10 @@ class PerGroup:
 
 @dataclass(frozen=True)
 class PerConstant:
-    """A sum over tokens, averaged over all sequences and divided by ``tokens``.
+    """A sum over tokens, averaged over all sequences of the term's stream and divided by ``tokens``.
 
     ``tokens=1`` is the expectation of a sequence's sum (UFT's likelihood as its paper writes it); the longest response
-    length is Dr. GRPO's normaliser. Sequences without members count too.
+    length is Dr. GRPO's normaliser. Sequences of the stream without members count too.
     """
 
     tokens: float = 1.0
@@ -76,13 +76,15 @@ def weigh(sequences: Sequence[TrainingSequence], terms: Sequence[Term], total: T
         sum to 1 over the minibatch of all ranks, or to 0 if it has no members (``PerConstant`` sums to a length).
     """
     weighed = [dict(s.weights) for s in sequences]
-    groups = [s.group for s in sequences]
     for term in terms:
         masks = [_members(s, term) for s in sequences]
-        members = [float(m.sum()) for m in masks]
-        denominators = term.share.denominators(members, groups, total)
-        for weights, mask, count, denominator in zip(weighed, masks, members, denominators):
-            weights[term.name] = mask / denominator if count else mask
+        read = [i for i, s in enumerate(sequences) if term.stream in (None, s.stream)]
+        members = [float(masks[i].sum()) for i in read]
+        denominators = term.share.denominators(members, [sequences[i].group for i in read], total)
+        for i, count, denominator in zip(read, members, denominators):
+            masks[i] = masks[i] / denominator if count else masks[i]
+        for weights, mask in zip(weighed, masks):
+            weights[term.name] = mask
     return [dataclasses.replace(s, weights=w) for s, w in zip(sequences, weighed)]
 
 

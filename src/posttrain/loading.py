@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from posttrain.errors import UserError
 from posttrain.model_folder import check_model_folder
 from posttrain.policy import Policy
-from posttrain.runtime import LocalRuntime
+from posttrain.runtime import LocalRuntime, attention_for
 from posttrain.text import Text
 
 
@@ -30,7 +30,11 @@ def load_policy(folder: str | Path, runtime: LocalRuntime) -> Policy:
     try:
         model: Any
         model, found = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            folder,
+            dtype=torch.float32,
+            attn_implementation=attention_for(runtime),
+            local_files_only=True,
+            output_loading_info=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -26,7 +27,11 @@ UNSCORABLE_GRACE = 100
 
 
 class NonFinite(Exception):
-    """A loss or a gradient is nan or infinite; the weights are still those of before the step."""
+    """A loss, a gradient or a weight is nan or infinite.
+
+    The update that showed it is not made. Earlier updates of the same step are: where a collection is trained on in
+    several updates, the weights are those of before that update, not of before the step.
+    """
 
 
 class TooManyUnscorable(Exception):
@@ -108,10 +113,15 @@ def train(session: Session, runtime: LocalRuntime, after_step: Callable[[StepRec
 
     Raises:
         NonFinite: before the offending update is applied.
-        TooManyUnscorable: see ``UNSCORABLE_LIMIT``.
+        TooManyUnscorable: see ``UNSCORABLE_LIMIT``; no update of that step was made.
     """
     while session.step < session.stage.steps:
-        record = one_step(session, runtime)
+        before = dataclasses.replace(session.spent)
+        try:
+            record = one_step(session, runtime)
+        except BaseException:
+            session.spent = before  # a resumed run does this step again, and counts it then
+            raise
         session.step += 1
         if not after_step(record):
             return

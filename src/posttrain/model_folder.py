@@ -1,4 +1,4 @@
-"""Whether a folder can be a model, found out without loading anything."""
+"""Where a model's folder is, and whether it can be a model, found out without loading anything."""
 
 from __future__ import annotations
 
@@ -7,7 +7,30 @@ from pathlib import Path
 
 from posttrain.errors import UserError
 
+EMBEDDED = "embedded"
+"""Names the tiny base model that is shipped inside the package."""
+EMBEDDED_FOLDER = Path(__file__).parent / "embedded" / "model"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+
+
+def located(model: str) -> Path:
+    """The folder of a model that a person named: a path, or ``embedded``."""
+    return EMBEDDED_FOLDER if model == EMBEDDED else Path(model)
+
+
+def check_model(model: str) -> None:
+    """Refuse a model that is neither the embedded one nor a folder that holds one.
+
+    Raises:
+        UserError: with what is missing, and how to come by it.
+    """
+    if model != EMBEDDED:
+        check_model_folder(Path(model))
+    elif not (EMBEDDED_FOLDER / "config.json").is_file():
+        raise UserError(
+            f"the embedded model is missing from {str(EMBEDDED_FOLDER)!r}; make it again with "
+            f"posttrain pretrain --out {EMBEDDED_FOLDER}, or give another with --model DIR"
+        )
 
 
 def check_model_folder(folder: Path) -> None:
@@ -17,7 +40,7 @@ def check_model_folder(folder: Path) -> None:
         UserError: it is no folder, or lacks configuration, tokenizer or weights.
     """
     if not folder.is_dir():
-        raise UserError(f"there is no model folder {str(folder)!r}; give one in Hugging Face format, or 'embedded'")
+        raise UserError(f"there is no model folder {str(folder)!r}; give one in Hugging Face format, or {EMBEDDED!r}")
     for name in ("config.json", "tokenizer.json"):
         if not (folder / name).is_file():
             raise UserError(f"{str(folder)!r} is no model folder: it has no {name}")

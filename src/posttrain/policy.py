@@ -17,10 +17,10 @@ from torch.utils.checkpoint import checkpoint
 
 from posttrain.errors import UserError
 from posttrain.text import Text
-from posttrain.types import TokenBatch
+from posttrain.types import Origin, TokenBatch
 
 LOGITS_AT_ONCE = 1 << 25
-"""Numbers of [positions x vocabulary] held at a time; above it the head runs in chunks and again in the backward pass."""
+"""Numbers of [positions x vocabulary] held at a time; above it the head runs in chunks, in the backward pass again."""
 
 
 class Policy:
@@ -71,7 +71,7 @@ class Policy:
     def head(self, hidden: Tensor) -> Tensor:
         """Float["n d"] final hidden states -> Float["n v"] logits in float32 (or the weights' type if wider)."""
         config = self.model.config
-        logits = self.model.get_output_embeddings()(hidden)
+        logits: Tensor = self.model.get_output_embeddings()(hidden)
         logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
         if (divisor := getattr(config, "logits_scaling", None)) is not None:  # Granite
             logits = logits / divisor
@@ -120,7 +120,7 @@ class Forward:
 
     @cached_property
     def logprobs(self) -> Tensor:
-        """Float["b l"]: log-probability of each token at its row's temperature; 0 outside ``positions``."""
+        """Float["b l"]: log-probability of each token, sampled ones at their temperature; 0 outside ``positions``."""
         return self.at_logits(_token_logprobs)
 
     @cached_property
@@ -177,7 +177,9 @@ class Forward:
 
     @cached_property
     def _temperature(self) -> Tensor:
-        return self.batch.temperature[:, None].expand_as(self.positions)[self.positions]
+        """Float["n"]: the row's for sampled tokens; what was given was drawn at no temperature and keeps 1."""
+        sampled = self.batch.origin == int(Origin.SAMPLED)
+        return torch.where(sampled, self.batch.temperature[:, None], 1.0)[self.positions]
 
     def _logits(self, rows: slice) -> Tensor:
         if rows == slice(None):
@@ -209,7 +211,8 @@ class Forward:
 
 
 def _autocast(policy: Policy) -> torch.autocast:
-    return torch.autocast(policy.device.type, dtype=policy.autocast or torch.bfloat16, enabled=policy.autocast is not None)
+    enabled = policy.autocast is not None
+    return torch.autocast(policy.device.type, dtype=policy.autocast or torch.bfloat16, enabled=enabled)
 
 
 def _token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:

@@ -107,11 +107,14 @@ class Objective(Protocol):
 class Share(Protocol):
     """How a term's weights are normalised over the whole minibatch."""
 
-    def denominators(self, members: Sequence[float], groups: Sequence[object], total: Callable[[float], float]) -> list[float]:
+    def denominators(
+        self, members: Sequence[float], groups: Sequence[object], total: Callable[[float], float]
+    ) -> list[float]:
         """The number that each sequence's member tokens are divided by.
 
         Args:
-            members: per sequence of this rank's part of the minibatch, how many of its tokens are members.
+            members: per sequence of the term's stream in this rank's part of the minibatch, how many of its tokens are
+                members.
             groups: per sequence, the key of its group.
             total: sums a number over all ranks.
         """

@@ -40,11 +40,24 @@ class LocalRuntime:
 def local_runtime(precision: Precision = "auto", device: str | None = None) -> LocalRuntime:
     """Choose device and precision.
 
-    ``auto`` computes in bfloat16 on a GPU that has it and on a CPU with AMX tiles, where such products are many times
-    faster, and in float32 elsewhere. Weights and optimiser state are float32 in every case.
+    ``auto`` computes in bfloat16 where such products are several times faster: on a GPU that has it, on a CPU with AMX
+    tiles or AVX-512 BF16. Elsewhere it computes in float32. Weights and optimiser state are float32 in every case.
     """
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if precision == "auto":
-        fast = torch.cuda.is_bf16_supported() if chosen.type == "cuda" else torch.cpu._is_amx_tile_supported()
+        fast = torch.cuda.is_bf16_supported() if chosen.type == "cuda" else _cpu_multiplies_bfloat16()
         precision = "bfloat16" if fast else "float32"
     return LocalRuntime(chosen, torch.bfloat16 if precision == "bfloat16" else None)
+
+
+def attention_for(runtime: LocalRuntime) -> str:
+    """The attention kernels that are fastest here, by their Hugging Face name.
+
+    On a CPU the backward pass of the fused bfloat16 kernel costs several times that of plain matrix products (torch
+    2.13, sequences of 25 to 60 tokens: ``benchmarks/attention.py``), so those are taken there.
+    """
+    return "eager" if runtime.device.type == "cpu" and runtime.autocast is not None else "sdpa"
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

@@ -120,7 +120,8 @@ class Stage:
         """Refuse compositions that could only fail, or silently do nothing, later."""
         if self.steps < 0:
             raise UserError(f"steps cannot be negative, got {self.steps}")
-        for name, value in (("passes_over_rollouts", self.passes_over_rollouts), ("groups_per_update", self.groups_per_update)):
+        counts = {"passes_over_rollouts": self.passes_over_rollouts, "groups_per_update": self.groups_per_update}
+        for name, value in counts.items():
             if value is not None and value < 1:
                 raise UserError(f"{name} must be at least 1, got {value}")
         names = [s.name for s in self.streams]
@@ -141,7 +142,8 @@ class Stage:
             raise UserError(f"term {term.name!r} needs advantages, but no stream it reads has credit")
         unknown = self.policies_needed_by(term) - FROZEN
         if unknown:
-            raise UserError(f"term {term.name!r} needs the frozen policy {sorted(unknown)[0]!r}, which no stage provides")
+            name = sorted(unknown)[0]
+            raise UserError(f"term {term.name!r} needs the frozen policy {name!r}, which no stage provides")
 
     @staticmethod
     def policies_needed_by(term: Term) -> frozenset[str]:
@@ -167,7 +169,8 @@ class Stage:
     def several_updates(self) -> bool:
         """Whether a collection is trained on more than once, or in more than one part."""
         prompts = sum(s.prompts_per_step for s in self.streams)
-        return self.passes_over_rollouts > 1 or (self.groups_per_update is not None and self.groups_per_update < prompts)
+        parts = self.groups_per_update is not None and self.groups_per_update < prompts
+        return self.passes_over_rollouts > 1 or parts
 
     def learning_rate_at(self, now: object) -> float:
         """The learning rate at this point of the stage."""

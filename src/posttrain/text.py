@@ -71,9 +71,10 @@ class Text:
     def _encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         tokens: list[int] = encoded["input_ids"]
-        if self.decode(tokens).lstrip(" ") != text.lstrip(" "):
+        back = self.decode(tokens)
+        if back.lstrip(" ") != text.lstrip(" "):
             raise UserError(
-                f"the tokenizer cannot represent this text: {text[:120]!r} comes back as {self.decode(tokens)[:120]!r}; "
+                f"the tokenizer cannot represent this text: {text[:120]!r} comes back as {back[:120]!r}; "
                 "use a model whose tokenizer covers it"
             )
         return tokens, [end for _, end in encoded["offset_mapping"]]

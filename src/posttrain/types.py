@@ -159,7 +159,7 @@ class TokenBatch:
 
     Args:
         tokens, origin, attention_mask: Int["b l"]; padding has origin PROMPT, mask 0 and every weight 0.
-        temperature: Float["b"], 1 where nothing was sampled.
+        temperature: Float["b"], of the sampled tokens; 1 where nothing was sampled.
         uid: Int["b"].
         signals, weights: name -> Float["b l"].
     """

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from posttrain.errors import UserError
+from posttrain.runs.recipe_file import checked_fields
 from posttrain.runs.spec import RunSpec
 from posttrain.settings.catalogue import method as described
 from posttrain.settings.catalogue import method_names
 from posttrain.settings.documents import read_document
 from posttrain.settings.overrides import apply, settled
-from posttrain.settings.reading import read_dataclass
-from posttrain.settings.schema import Chosen, Leaf, Part
-from posttrain.settings.source import read_module
 from posttrain.settings.tasks import resolved_task
-from posttrain.settings.tree import Place, default_fields, fields_over
+from posttrain.settings.tree import Place
 
 SUFFIXES = (".yaml", ".yml")
 TASK_PREFIX = "task."
@@ -62,7 +59,7 @@ def run_spec(written: Written, options: Mapping[str, Any], assignments: Sequence
     content = _without_rivals(written.content, options) | {k: v for k, v in options.items() if v is not None}
     if isinstance(content.get("task"), str):
         content["task"] = {"name": content["task"]}
-    values = _checked(content, written.place)
+    values = checked_fields(content, written.place)
     method = str(values["method"])
     _refuse_unknown_method(method, written.place)
     of_task = [a.removeprefix(TASK_PREFIX) for a in assignments if a.startswith(TASK_PREFIX)]
@@ -78,20 +75,6 @@ def _without_rivals(content: Mapping[str, Any], options: Mapping[str, Any]) -> d
     rivals = {"task": "data", "data": "task"}
     dropped = {rival for name, rival in rivals.items() if options.get(name) is not None and options.get(rival) is None}
     return {key: value for key, value in content.items() if key not in dropped}
-
-
-def _checked(content: Mapping[str, Any], place: Place) -> dict[str, Any]:
-    part = _run_fields()
-    base = Chosen(part, default_fields(part) | {"method": Leaf(""), "out": Leaf("")})
-    nodes = fields_over(base, content, place).fields
-    return {name: node.value for name, node in nodes.items() if isinstance(node, Leaf)}
-
-
-def _run_fields() -> Part:
-    module = read_module("posttrain.runs.spec")
-    definition = module.definitions[RunSpec.__name__]
-    assert isinstance(definition, ast.ClassDef)
-    return read_dataclass(module, definition)
 
 
 def _refuse_unknown_method(name: str, place: Place) -> None:

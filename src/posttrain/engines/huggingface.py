@@ -150,7 +150,8 @@ def sample(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor
     else:
         cumulative = logprobs.exp().cumsum(-1)
         # Rounding may leave the total below 1; scaling the draw by it keeps every draw inside the support.
-        token = torch.searchsorted(cumulative, (uniforms.to(cumulative.dtype)[:, None] * cumulative[:, -1:]), right=True)
+        draws = uniforms.to(cumulative.dtype)[:, None] * cumulative[:, -1:]
+        token = torch.searchsorted(cumulative, draws, right=True)
         token = token[:, 0].clamp(max=logits.shape[-1] - 1)
     return token, logprobs.gather(-1, token[:, None])[:, 0]
 

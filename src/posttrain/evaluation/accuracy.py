@@ -64,7 +64,10 @@ def answer_all(
     prompts = [text.encode(e.prompt) for e in examples]
     generator = Progress(0, 0, seed, ("evaluation",)).generator("sampling")
     completions = engine.generate(prompts, sampling, samples, generator)
-    return [[_judge(e, text.decode(c.tokens), len(c.tokens), verify) for c in row] for e, row in zip(examples, completions)]
+    return [
+        [_judge(example, text.decode(c.tokens), len(c.tokens), verify) for c in row]
+        for example, row in zip(examples, completions)
+    ]
 
 
 def _judge(example: Example, response: str, tokens: int, verify: Verify) -> Answer:
@@ -115,7 +118,8 @@ def paired_difference(
     """Difference of accuracies on the same problems, bootstrapped over seeds and problems.
 
     Args:
-        first, second: [seeds][problems], correct or not; problems in the same order, seeds paired by index.
+        first: [seeds][problems], correct or not.
+        second: the same; problems in the same order, seeds paired by index.
         seed: of the bootstrap.
         resamples: bootstrap samples.
 

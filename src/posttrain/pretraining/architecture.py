@@ -13,18 +13,18 @@ END = "<|end|>"
 
 @dataclass(frozen=True)
 class Shape:
-    """The size of a model; the default has about 0.8 million parameters.
+    """The size of a model; the default has about 0.4 million parameters.
 
     Args:
         hidden, layers, heads, key_value_heads, feed_forward: as in Qwen2.
         context: longest sequence in tokens.
     """
 
-    hidden: int = 128
+    hidden: int = 96
     layers: int = 4
     heads: int = 4
     key_value_heads: int = 2
-    feed_forward: int = 384
+    feed_forward: int = 256
     context: int = 256
 
 
@@ -50,15 +50,18 @@ def new_model(shape: Shape, vocabulary: int, end: int, seed: int) -> Any:
     return Qwen2ForCausalLM(config)
 
 
-def character_tokenizer(alphabet: str) -> Any:
-    """A tokenizer with a token per character of ``alphabet`` and nothing else; other characters are an error."""
+def number_tokenizer(alphabet: str) -> Any:
+    """A tokenizer with a token for each of the numbers 0 … 99 and each character of ``alphabet``.
+
+    Any run of digits can be written (100 is 10 and 0); other characters are an error.
+    """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
     vocabulary = {END: 0}
-    for character in alphabet:
-        vocabulary.setdefault(character, len(vocabulary))
+    for piece in (*map(str, range(100)), *alphabet):
+        vocabulary.setdefault(piece, len(vocabulary))
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=END))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[1-9][0-9]|[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
     return _wrap(tokenizer)
 

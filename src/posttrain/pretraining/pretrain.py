@@ -20,7 +20,7 @@ from posttrain.rollouts.written import Written
 from posttrain.runs import folder
 from posttrain.runs.checkpoint import save_model
 from posttrain.runs.display import Display
-from posttrain.runtime import Precision, local_runtime
+from posttrain.runtime import Precision, attention_for, local_runtime
 from posttrain.schedules import Cosine, Warmup
 from posttrain.stage import AdamW, Stage, Stream
 from posttrain.text import Text
@@ -58,9 +58,9 @@ class PretrainSpec:
 
     out: str
     corpus: str = "compact"
-    steps: int = 6000
-    documents_per_step: int = 256
-    learning_rate: float = 2e-3
+    steps: int = 3000
+    documents_per_step: int = 128
+    learning_rate: float = 3e-3
     seed: int = 0
     shape: Shape = field(default_factory=Shape)
     precision: Precision = "auto"
@@ -94,7 +94,7 @@ def stage(spec: PretrainSpec, write: Callable[[random.Random], str]) -> Stage:
         steps=spec.steps,
         learning_rate=Warmup(Cosine(peak, peak / 10), Steps(100)),
         optimiser=AdamW((0.9, 0.98), 1e-8, 0.01, 1.0),
-        tokens_per_microbatch=8192,
+        tokens_per_microbatch=2048,
     )
 
 
@@ -111,6 +111,7 @@ def pretrain(spec: PretrainSpec, display: Display) -> Path:
     tokenizer = corpus.tokenizer()
     text = Text(tokenizer)
     model = new_model(spec.shape, len(tokenizer), text.end, spec.seed).to(runtime.device)
+    model.set_attn_implementation(attention_for(runtime))
     policy = Policy(model, text, runtime.autocast)
     display.say(f"pretraining {policy.parameters_count:,} parameters on the corpus {spec.corpus!r}")
     display.begin("pretraining", spec.steps)

@@ -98,10 +98,11 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file; none if it does not exist."""
+    """The rows of a JSON-lines file; none if it does not exist. A last row that was torn off is left out."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    # Not splitlines: what a model wrote may hold separators that it would take for the end of a row.
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
 
 
 def read_json(path: Path) -> dict[str, Any]:

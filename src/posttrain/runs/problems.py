@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posttrain.errors import UserError
+from posttrain.rewards.failure import Judging
 from posttrain.runs.spec import RunSpec
 from posttrain.types import Example, Verdict
 
 if TYPE_CHECKING:
     from posttrain.tasks.base import Task
+
+Verify = Callable[[str, Example], Verdict]
 
 OVERLONG_LIMIT = 0.05
 """The largest share of examples that may be dropped for length before it is an error."""
@@ -24,7 +27,7 @@ class RunProblems:
 
     training: tuple[Example, ...]
     evaluation: tuple[Example, ...]
-    verify: Callable[[str, Example], Verdict]
+    verify: Verify
 
 
 def read_problems(spec: RunSpec) -> RunProblems:
@@ -42,14 +45,25 @@ def read_problems(spec: RunSpec) -> RunProblems:
     return RunProblems(
         training=source.examples("train", spec.training_examples, spec.data_seed),
         evaluation=source.examples(spec.evaluation_split, spec.evaluation_examples, spec.data_seed),
-        verify=source.verify,
+        verify=_showing_the_example(source.verify),
     )
+
+
+def _showing_the_example(verify: Verify) -> Verify:
+    """In training as in evaluation, a verifier that raises stops the run with the example that provoked it."""
+
+    def judged(response: str, example: Example) -> Verdict:
+        with Judging(example, response):
+            return verify(response, example)
+
+    return judged
 
 
 def _file(spec: RunSpec) -> Task:
     from posttrain.data.reading import read_examples
 
-    return read_examples(Path(str(spec.data)))
+    # Whether demonstrations are needed is for the method to say: reinforcement does without.
+    return read_examples(Path(str(spec.data)), demonstrations="optional")
 
 
 def task_named(description: Mapping[str, Any]) -> Task:
@@ -77,5 +91,3 @@ def keep_fitting(examples: tuple[Example, ...], length: Callable[[Example], int]
     if not kept or dropped > OVERLONG_LIMIT * len(examples):
         raise UserError(f"{sentence}, which is more than can be left out; use a model with a longer context")
     return kept, dropped
-
-

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-EMBEDDED = "embedded"
-"""Names the tiny base model that is shipped inside the package."""
+from posttrain.model_folder import EMBEDDED
 
 Overlong = Literal["drop", "error"]
 EvaluationSplit = Literal["heldout", "validation"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -52,5 +52,5 @@ class RunSpec:
     evaluate_every: int = 25
     base_samples: int = 16
     overlong: Overlong = "drop"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     rollouts_kept_per_step: int = 16

@@ -72,7 +72,8 @@ class KeyPaths:
     def examples(self, split: Split, count: int, seed: int) -> tuple[Example, ...]:
         """Distinct keys with the path as chunks of one action; see :class:`posttrain.tasks.base.Task`."""
         table = hidden_table(self.table_seed)
-        drawn = distinct_problems(partial(_draw_key, SYMBOLS[: self.symbols]), lambda key: f"key_paths/{key}", split, count, seed)
+        draw_key = partial(_draw_key, SYMBOLS[: self.symbols])
+        drawn = distinct_problems(draw_key, lambda key: f"key_paths/{key}", split, count, seed)
         return tuple(self._example(name, key, table, split, seed) for name, key in drawn)
 
     def verify(self, response: str, example: Example) -> Verdict:

@@ -1,0 +1,206 @@
+"""Write what the documentation repeats from the code: method pages and tables of settings and options.
+
+Run ``python docs/generate.py`` after changing a method, a task or the command line; ``--check`` only says what is
+stale. A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import typer
+
+from posttrain.cli.main import app
+from posttrain.cli.showing import setting_rows
+from posttrain.protocols import Term
+from posttrain.rewards.verified import Verified
+from posttrain.settings.building import build
+from posttrain.settings.catalogue import Method, methods, task, tasks
+from posttrain.settings.docstrings import LABEL
+from posttrain.settings.schema import Chosen, Part
+from posttrain.settings.tree import default_fields
+from posttrain.stage import Problems, Recipe, Stage
+from posttrain.tasks.key_paths import KeyPaths
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/methods.md", "docs/tasks.md", "docs/command-line.md")
+BLOCK = re.compile(r"<!-- generated: ([\w -]+) -->\n.*?<!-- end -->", re.DOTALL)
+ROLE = re.compile(r":\w+:`([^`]+)`")
+LITERAL = re.compile(r"``([^`]+)``")
+ORDER = ("sft", "rft", "sft_rft", "r3", "staged", "uft")
+"""Methods from the simplest to those that build on it; any other follows by name."""
+HOMES = {"supervision": "sft", "reinforcement": "rft"}
+"""Settings that several methods share, and the method whose section lists them."""
+
+
+def main() -> int:
+    """Write the pages, or with ``--check`` compare them; 1 if something is stale."""
+    stale = [path for path, content in pages() if path.read_text(encoding="utf-8") != content]
+    if "--check" in sys.argv[1:]:
+        for path in stale:
+            sys.stderr.write(f"{path.relative_to(ROOT)} is stale; run python docs/generate.py\n")
+        return int(bool(stale))
+    for path, content in pages():
+        path.write_text(content, encoding="utf-8")
+    return 0
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Every page with generated parts, and what it should hold."""
+    for name in PAGES:
+        path = ROOT / name
+        yield path, filled(path.read_text(encoding="utf-8"))
+
+
+def filled(text: str) -> str:
+    """``text`` with every generated part written anew.
+
+    Raises:
+        KeyError: a part that nobody can write.
+    """
+    return BLOCK.sub(lambda found: f"<!-- generated: {found[1]} -->\n{written(found[1])}\n<!-- end -->", text)
+
+
+def written(name: str) -> str:
+    """The content of one generated part."""
+    kind, _, detail = name.partition(" ")
+    writers: dict[str, Callable[[str], str]] = {
+        "methods": lambda _: method_table(),
+        "method-pages": lambda _: "\n".join(map(method_page, ordered())),
+        "task": lambda task_name: settings_table(task(task_name)),
+        "tasks": lambda _: ", ".join(f"`{task_name}`" for task_name in tasks()),
+        "options": options_table,
+    }
+    return writers[kind](detail)
+
+
+def ordered() -> list[Method]:
+    """All methods, in the order in which they are best read."""
+    return sorted(methods(), key=lambda m: (ORDER.index(m.name) if m.name in ORDER else len(ORDER), m.name))
+
+
+def method_table() -> str:
+    """A row per method, for an overview."""
+    rows = ["| method | what it does | paper | arXiv | axes |", "|---|---|---|---|---|"]
+    for m in ordered():
+        link = f"[{m.arxiv}](https://arxiv.org/abs/{m.arxiv})"
+        page = "docs/methods.md"
+        title = m.title.rstrip(".")
+        rows.append(f"| [`{m.name}`]({page}#{m.name}) | {cell(title)} | {cell(m.paper)} | {link} | {', '.join(m.axes)} |")
+    return "\n".join(rows)
+
+
+def method_page(m: Method) -> str:
+    """What a method does, what it is made of, and its settings."""
+    labels = f"Paper: {m.paper.rstrip('.')}. arXiv: [{m.arxiv}](https://arxiv.org/abs/{m.arxiv}). Sets: {', '.join(m.axes)}."
+    return "\n".join(
+        [
+            f"## {m.name}\n",
+            f"**{markup(m.title)}**\n",
+            f"{labels}\n",
+            f"{prose(m.docstring)}\n",
+            "Composition with its defaults:\n",
+            composition(m),
+            "",
+            f"Settings (`posttrain show {m.name}`):\n",
+            settings_table(m.settings, elsewhere={name: home for name, home in HOMES.items() if home != m.name}),
+            "",
+        ]
+    )
+
+
+def prose(docstring: str) -> str:
+    """The paragraphs of a method's docstring without its title and labelled lines."""
+    lines = inspect.cleandoc(docstring).splitlines()[1:]
+    return markup("\n".join(line for line in lines if not LABEL.match(line)).strip())
+
+
+def markup(text: str) -> str:
+    """Markup of docstrings as Markdown."""
+    return LITERAL.sub(r"`\1`", ROLE.sub(r"`\1`", text))
+
+
+def composition(m: Method) -> str:
+    """The stages of the method's recipe, read off the recipe itself."""
+    problem_set = KeyPaths()
+    problems = Problems(problem_set.examples("train", 8, 0), problem_set.verify, Verified(problem_set.verify))
+    module = __import__(f"posttrain.methods.{m.name}", fromlist=["recipe"])
+    recipe: Recipe = module.recipe(problems, **build(m.name, {}))
+    rows = ["| stage | steps | from | credit | term | trains | share | coefficient |", "|---|---|---|---|---|---|---|---|"]
+    for stage in recipe.stages:
+        rows += stage_rows(stage)
+    return "\n".join(rows)
+
+
+def stage_rows(stage: Stage) -> Iterator[str]:
+    """A row per term; what holds for the whole stage stands in the first."""
+    stream = stage.streams[0]
+    credit = "–" if stream.credit is None else f"`{type(stream.credit).__name__}`"
+    law = getattr(stream.source, "law", None)
+    source = f"`{type(stream.source).__name__}`" + ("" if law is None else f", `{type(law).__name__}`")
+    whole = [stage.name, str(stage.steps), source, credit]
+    for number, term in enumerate(stage.terms):
+        yield "| " + " | ".join([*(whole if number == 0 else [""] * 4), *term_cells(term)]) + " |"
+
+
+def term_cells(term: Term) -> list[str]:
+    """Name and objective, origins, share, coefficient."""
+    origins = ", ".join(sorted(origin.name for origin in term.over))
+    coefficient = "scheduled" if callable(term.coefficient) else f"{term.coefficient:g}"
+    return [f"{term.name}: `{type(term.objective).__name__}`", origins, f"`{type(term.share).__name__}`", coefficient]
+
+
+def settings_table(part: Part, elsewhere: Mapping[str, str] = MappingProxyType({})) -> str:
+    """All settings with their defaults, indented below the part that they belong to.
+
+    Args:
+        part: a method's or a task's settings.
+        elsewhere: settings whose own ones stand in another method's section.
+    """
+    rows, skipping = ["| setting | default | meaning |", "|---|---|---|"], False
+    for row in setting_rows(Chosen(part, default_fields(part))):
+        name = row.label.strip()
+        skipping = skipping and row.label != name
+        if skipping:
+            continue
+        if name in elsewhere:
+            rows.append(f"| `{name}` | as in [`{elsewhere[name]}`](#{elsewhere[name]}) | {cell(row.meaning)} |")
+            skipping = True
+            continue
+        indent = "&emsp;" * ((len(row.label) - len(name)) // 2)
+        if name.endswith(":"):
+            rows.append(f"| {indent}with `{name[:-1]}`: | | |")
+        else:
+            default = f"`{cell(row.default)}`" if row.default else ""
+            rows.append(f"| {indent}`{name}` | {default} | {cell(row.meaning)} |")
+    return "\n".join(rows)
+
+
+def options_table(command_name: str) -> str:
+    """Arguments and options of a command."""
+    group = typer.main.get_command(app)
+    command = group.commands[command_name]  # type: ignore[attr-defined]
+    rows = ["| option | meaning |", "|---|---|"]
+    for parameter in command.params:
+        if parameter.name == "help":
+            continue
+        names = "" if parameter.param_type_name == "argument" else " ".join(parameter.opts)
+        value = "" if getattr(parameter, "is_flag", False) else (parameter.metavar or "")
+        default = parameter.default
+        shown = f" Default: {default}." if isinstance(default, (int, str)) and not isinstance(default, bool) else ""
+        rows.append(f"| `{cell(f'{names} {value}'.strip())}` | {cell(getattr(parameter, 'help', '') or '')}{shown} |")
+    return "\n".join(rows)
+
+
+def cell(text: str) -> str:
+    """Text that does not end a table cell."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
