@@ -20,8 +20,9 @@ from posttrain.cli.showing import setting_rows
 from posttrain.protocols import Term
 from posttrain.rewards.verified import Verified
 from posttrain.settings.building import build
-from posttrain.settings.catalogue import Method, methods, task, tasks
+from posttrain.settings.catalogue import Method, methods, task
 from posttrain.settings.docstrings import LABEL
+from posttrain.settings.presets import FOLDER
 from posttrain.settings.schema import Chosen, Part
 from posttrain.settings.tree import default_fields
 from posttrain.stage import Problems, Recipe, Stage
@@ -73,8 +74,8 @@ def written(name: str) -> str:
         "methods": lambda _: method_table(),
         "method-pages": lambda _: "\n".join(map(method_page, ordered())),
         "task": lambda task_name: settings_table(task(task_name)),
-        "tasks": lambda _: ", ".join(f"`{task_name}`" for task_name in tasks()),
         "options": options_table,
+        "preset": preset_file,
     }
     return writers[kind](detail)
 
@@ -91,13 +92,17 @@ def method_table() -> str:
         link = f"[{m.arxiv}](https://arxiv.org/abs/{m.arxiv})"
         page = "docs/methods.md"
         title = m.title.rstrip(".")
-        rows.append(f"| [`{m.name}`]({page}#{m.name}) | {cell(title)} | {cell(m.paper)} | {link} | {', '.join(m.axes)} |")
+        rows.append(
+            f"| [`{m.name}`]({page}#{m.name}) | {cell(title)} | {cell(m.paper)} | {link} | {', '.join(m.axes)} |"
+        )
     return "\n".join(rows)
 
 
 def method_page(m: Method) -> str:
     """What a method does, what it is made of, and its settings."""
-    labels = f"Paper: {m.paper.rstrip('.')}. arXiv: [{m.arxiv}](https://arxiv.org/abs/{m.arxiv}). Sets: {', '.join(m.axes)}."
+    labels = (
+        f"Paper: {m.paper.rstrip('.')}. arXiv: [{m.arxiv}](https://arxiv.org/abs/{m.arxiv}). Sets: {', '.join(m.axes)}."
+    )
     return "\n".join(
         [
             f"## {m.name}\n",
@@ -131,7 +136,10 @@ def composition(m: Method) -> str:
     problems = Problems(problem_set.examples("train", 8, 0), problem_set.verify, Verified(problem_set.verify))
     module = __import__(f"posttrain.methods.{m.name}", fromlist=["recipe"])
     recipe: Recipe = module.recipe(problems, **build(m.name, {}))
-    rows = ["| stage | steps | from | credit | term | trains | share | coefficient |", "|---|---|---|---|---|---|---|---|"]
+    rows = [
+        "| stage | steps | from | credit | term | trains | share | coefficient |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for stage in recipe.stages:
         rows += stage_rows(stage)
     return "\n".join(rows)
@@ -172,7 +180,7 @@ def settings_table(part: Part, elsewhere: Mapping[str, str] = MappingProxyType({
             rows.append(f"| `{name}` | as in [`{elsewhere[name]}`](#{elsewhere[name]}) | {cell(row.meaning)} |")
             skipping = True
             continue
-        indent = "&emsp;" * ((len(row.label) - len(name)) // 2)
+        indent = "&nbsp;" * 4 * ((len(row.label) - len(name)) // 2)
         if name.endswith(":"):
             rows.append(f"| {indent}with `{name[:-1]}`: | | |")
         else:
@@ -195,6 +203,11 @@ def options_table(command_name: str) -> str:
         shown = f" Default: {default}." if isinstance(default, (int, str)) and not isinstance(default, bool) else ""
         rows.append(f"| `{cell(f'{names} {value}'.strip())}` | {cell(getattr(parameter, 'help', '') or '')}{shown} |")
     return "\n".join(rows)
+
+
+def preset_file(name: str) -> str:
+    """A preset as it stands in its file."""
+    return f"```yaml\n{(FOLDER / f'{name}.yaml').read_text(encoding='utf-8')}```"
 
 
 def cell(text: str) -> str:

@@ -155,4 +155,3 @@ def collate(sequences: Sequence[TrainingSequence], padding_token: int, device: t
         signals={name: signal(name) for name in names},
         weights={name: stack([s.weights[name] for s in sequences], 0.0) for name in sequences[0].weights},
     )
-

@@ -206,8 +206,8 @@ def _count(session: Session, collection: Collection) -> None:
     sampled = sum(int((r.origin == int(Origin.SAMPLED)).sum()) for r in collection.rollouts)
     spent.completions_sampled += sum(1 for r in collection.rollouts if r.ended != "given")
     spent.tokens_sampled += sampled
-    spent.flops += 2.0 * session.policy.parameters_count * sum(
-        len(r.tokens) for r in collection.rollouts if r.ended != "given"
+    spent.flops += (
+        2.0 * session.policy.parameters_count * sum(len(r.tokens) for r in collection.rollouts if r.ended != "given")
     )
     spent.answers_judged += sum(1 for r in collection.rollouts if r.verdict is not None)
     spent.answers_unscorable += collection.unscorable

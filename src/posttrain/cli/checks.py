@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from posttrain.errors import UserError
-from posttrain.model_folder import check_model_folder
+from posttrain.model_folder import EMBEDDED, check_model
 from posttrain.runs.folder import check_unused
-from posttrain.runs.spec import EMBEDDED, RunSpec
+from posttrain.runs.problems import RunProblems, read_problems
+from posttrain.runs.spec import RunSpec
 
-POSITIVE = ("training_examples", "evaluation_examples", "evaluate_every")
+POSITIVE = ("training_examples", "evaluation_examples", "evaluation_tokens", "evaluate_every")
 NOT_NEGATIVE = ("steps", "base_samples", "rollouts_kept_per_step")
 
 
@@ -24,16 +25,6 @@ def at_least(least: int, numbers: Mapping[str, int | None]) -> None:
         if value is not None and value < least:
             needed = "cannot be negative" if least == 0 else f"must be at least {least}"
             raise UserError(f"{name} {needed}, got {value}")
-
-
-def model(name: str) -> None:
-    """Refuse a model that is neither the embedded one nor a folder that holds one.
-
-    Raises:
-        UserError: with what is missing.
-    """
-    if name != EMBEDDED:
-        check_model_folder(Path(name))
 
 
 def one_source(task: object, file: str | None) -> None:
@@ -57,7 +48,19 @@ def run_spec(spec: RunSpec) -> None:
     at_least(0, {name: getattr(spec, name) for name in NOT_NEGATIVE})
     at_least(1, {name: getattr(spec, name) for name in POSITIVE})
     one_source(spec.task, spec.data)
-    model(spec.model)
+    if spec.model != EMBEDDED:
+        check_model(spec.model)
+
+
+def problems(spec: RunSpec) -> RunProblems:
+    """The problems of a run, and a look at the embedded model, which a person does not give and so comes last.
+
+    Raises:
+        UserError: something in a file or a task's settings, or the model is missing.
+    """
+    read = read_problems(spec)
+    check_model(spec.model)
+    return read
 
 
 def unused(out: str) -> None:

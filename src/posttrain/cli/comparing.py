@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from posttrain.cli import checks, failures, options
-from posttrain.cli.specification import Written, run_spec
+from posttrain.cli.announcing import announce
+from posttrain.cli.specification import Written, chosen_preset, run_spec
 from posttrain.errors import UserError, unknown
 from posttrain.runs.compare import CompareSpec
 from posttrain.runs.problems import read_problems
 from posttrain.settings.catalogue import method as described
 from posttrain.settings.overrides import apply, settings_named
+from posttrain.settings.presets import settings_for
 
 OUTSIDE_BRACKETS = re.compile(r",(?![^\[{(]*[\]})])")
 
@@ -42,6 +45,7 @@ def compare(
     training_examples: options.TrainingExamples = None,
     evaluation_examples: options.EvaluationExamples = None,
     evaluate_every: options.EvaluateEvery = None,
+    preset: options.Preset = None,
 ) -> None:
     """Compare methods on the same problems with the same number of sampled completions.
 
@@ -50,7 +54,7 @@ def compare(
     given: dict[str, Any] = {"model": model, "task": task, "data": data, "steps": steps, "out": out or "runs/compare"}
     given |= {"overlong": overlong, "precision": precision, "training_examples": training_examples}
     given |= {"evaluation_examples": evaluation_examples, "evaluate_every": evaluate_every}
-    _start(compare_spec(methods, given, seeds, tune or [], assignments or [], workers))
+    _start(compare_spec(methods, given, seeds, tune or [], assignments or [], workers, preset), preset)
 
 
 def compare_spec(
@@ -60,6 +64,7 @@ def compare_spec(
     tune: Sequence[str],
     assignments: Sequence[str],
     workers: int,
+    preset_name: str | None = None,
 ) -> CompareSpec:
     """The comparison that is meant, checked without importing what it names.
 
@@ -70,22 +75,30 @@ def compare_spec(
     for name in methods:
         described(name)
     of_task, per_method = shared_out(methods, assignments)
-    shared = run_spec(Written({"method": methods[0]}), given, of_task)
+    shared = run_spec(Written({"method": methods[0]}), given, of_task, preset_name)
+    chosen = chosen_preset(preset_name, shared.model)
     checks.run_spec(shared)
     checks.not_a_file(shared.out)
-    arguments = {name: apply(name, {}, per_method[name]) for name in methods}
+    arguments = {name: apply(name, settings_for(chosen, name), per_method[name]) for name in methods}
     candidates = tuning(methods, tune, arguments)
     return CompareSpec(tuple(methods), shared.out, shared, seeds, candidates, arguments, workers)
 
 
-def _start(spec: CompareSpec) -> None:
-    read_problems(spec.run)
+def _start(spec: CompareSpec, preset: str | None) -> None:
+    problems = checks.problems(spec.run)
+    if spec.tune:
+        read_problems(replace(spec.run, evaluation_split="validation"))
+    announce(preset, spec.run.model)
     failures.working_folder.set(Path(spec.out))
     from posttrain.runs.compare import compare as carry_out
     from posttrain.runs.terminal import Terminal
 
-    with Terminal() as display:
-        carry_out(spec, display)
+    try:
+        with Terminal() as display:
+            carry_out(spec, display, problems)
+    except KeyboardInterrupt:
+        failures.say(f"stopped; the same command goes on with {spec.out}")
+        raise SystemExit(failures.INTERRUPTED) from None
     typer.echo(f"comparison: {Path(spec.out) / 'report.html'}")
 
 

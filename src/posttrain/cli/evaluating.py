@@ -9,7 +9,6 @@ import typer
 
 from posttrain.cli import checks, failures, options
 from posttrain.cli.specification import Written, run_spec
-from posttrain.runs.problems import read_problems
 
 
 def evaluate(
@@ -38,12 +37,12 @@ def evaluate(
     if out is not None:
         checks.unused(out)
         failures.working_folder.set(Path(out))
-    read_problems(spec)
+    problems = checks.problems(spec)
     from posttrain.runs.evaluate import evaluate as carry_out
     from posttrain.runs.terminal import Terminal
 
     with Terminal() as display:
-        summary = carry_out(spec, max_new_tokens, display, None if out is None else Path(out))
+        summary = carry_out(spec, max_new_tokens, display, None if out is None else Path(out), problems)
     low, high = summary["ci95"]
     typer.echo(f"accuracy {summary['accuracy']:.1%} (95%: {low:.1%} … {high:.1%}) on {summary['n']} problems")
     for k, value in summary.get("pass_at_k", {}).items():

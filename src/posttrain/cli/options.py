@@ -54,3 +54,7 @@ EvaluateEvery = Annotated[
     int | None,
     typer.Option(help="Steps between evaluations.", metavar="N"),
 ]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Settings for a kind of model; the embedded model has tiny unless told none.", metavar="NAME"),
+]

@@ -9,11 +9,12 @@ import typer
 from rich.console import Console
 
 from posttrain.cli import checks, failures, options
+from posttrain.cli.announcing import announce
 from posttrain.cli.showing import print_results
 from posttrain.cli.specification import run_spec, written_run
 from posttrain.errors import UserError
 from posttrain.runs import recipe_file
-from posttrain.runs.problems import read_problems
+from posttrain.runs.folder import CHECKPOINT, SUMMARY
 from posttrain.runs.spec import RunSpec
 
 
@@ -36,6 +37,7 @@ def run(
     training_examples: options.TrainingExamples = None,
     evaluation_examples: options.EvaluationExamples = None,
     evaluate_every: options.EvaluateEvery = None,
+    preset: options.Preset = None,
 ) -> None:
     """Train a model by a method and write a folder of results.
 
@@ -50,21 +52,22 @@ def run(
     elif target is None:
         raise UserError("name a method or a run file, as in posttrain run uft --task countdown --out runs/first")
     else:
-        _start(run_spec(written_run(target), given, assignments or []))
+        _start(run_spec(written_run(target), given, assignments or [], preset), preset)
 
 
-def _start(spec: RunSpec) -> None:
+def _start(spec: RunSpec, preset: str | None) -> None:
     checks.run_spec(spec)
     checks.unused(spec.out)
-    read_problems(spec)  # before anything heavy: a malformed file is answered at once
+    problems = checks.problems(spec)  # before anything heavy: a malformed file is answered at once
+    announce(preset, spec.model)
     failures.working_folder.set(Path(spec.out))
-    from posttrain.runs.execute import Interrupted
     from posttrain.runs.execute import run as carry_out
     from posttrain.runs.terminal import Terminal
+    from posttrain.runs.training import Interrupted
 
     try:
         with Terminal() as display:
-            carry_out(spec, display)
+            carry_out(spec, display, problems=problems)
     except Interrupted as stop:
         _interrupted(stop)
     _done(Path(spec.out))
@@ -77,12 +80,16 @@ def _resume(path: Path, target: str | None, changed: list[str], assignments: lis
     if changed or assignments:
         name = f"--{changed[0].replace('_', '-')}" if changed else f"--set {assignments[0]}"
         raise UserError(f"--resume goes on with exactly the run in {str(path)!r}; it cannot be combined with {name}")
-    if not (path / "checkpoint" / "trainer.pt").is_file():
+    if (path / SUMMARY).is_file():
+        typer.echo(f"{path} has finished; nothing is left to do")
+        _done(path)
+        return
+    if not (path / CHECKPOINT / "trainer.pt").is_file():
         raise UserError(f"{str(path)!r} holds no checkpoint to resume from; start the run again with another --out")
     failures.working_folder.set(path)
-    from posttrain.runs.execute import Interrupted
     from posttrain.runs.execute import resume as go_on
     from posttrain.runs.terminal import Terminal
+    from posttrain.runs.training import Interrupted
 
     try:
         with Terminal() as display:

@@ -9,11 +9,11 @@ from typing import Any
 
 from posttrain.errors import UserError
 from posttrain.runs.recipe_file import checked_fields
-from posttrain.runs.spec import RunSpec
+from posttrain.runs.spec import EMBEDDED, RunSpec
 from posttrain.settings.catalogue import method as described
 from posttrain.settings.catalogue import method_names
 from posttrain.settings.documents import read_document
-from posttrain.settings.overrides import apply, settled
+from posttrain.settings.presets import NONE, Preset, arguments_over, preset
 from posttrain.settings.tasks import resolved_task
 from posttrain.settings.tree import Place
 
@@ -45,13 +45,16 @@ def written_run(target: str) -> Written:
     return Written(document.content, place)
 
 
-def run_spec(written: Written, options: Mapping[str, Any], assignments: Sequence[str]) -> RunSpec:
-    """The run that is meant: what is written, options over it, and assignments over its method's arguments.
+def run_spec(
+    written: Written, options: Mapping[str, Any], assignments: Sequence[str], preset_name: str | None = None
+) -> RunSpec:
+    """The run that is meant: a preset, what is written over it, options over that, assignments over the arguments.
 
     Args:
         written: the keys of a run file, or the method alone.
         options: fields of :class:`RunSpec`; ``None`` was not given.
         assignments: ``path=value``; paths of the task begin with ``task.``.
+        preset_name: a file under ``presets/``, or ``none``; not given: ``tiny`` for the embedded model.
 
     Raises:
         UserError: anything unknown or unfit, with file and line where there is one.
@@ -59,12 +62,16 @@ def run_spec(written: Written, options: Mapping[str, Any], assignments: Sequence
     content = _without_rivals(written.content, options) | {k: v for k, v in options.items() if v is not None}
     if isinstance(content.get("task"), str):
         content["task"] = {"name": content["task"]}
+    chosen = chosen_preset(preset_name, str(content.get("model", EMBEDDED)))
+    content = {**chosen.run, **content}
+    if chosen.task is not None and not content.get("task") and not content.get("data"):
+        content["task"] = dict(chosen.task)
     values = checked_fields(content, written.place)
     method = str(values["method"])
     _refuse_unknown_method(method, written.place)
     of_task = [a.removeprefix(TASK_PREFIX) for a in assignments if a.startswith(TASK_PREFIX)]
     of_method = [a for a in assignments if not a.startswith(TASK_PREFIX)]
-    values["arguments"] = _arguments(method, values["arguments"], of_method, written.place)
+    values["arguments"] = _arguments(chosen, method, values["arguments"], of_method, written.place)
     values["task"] = _task(values["task"], of_task, written.place)
     values["out"] = values["out"] or f"runs/{method}-seed{values['seed']}"
     return RunSpec(**values)
@@ -84,10 +91,16 @@ def _refuse_unknown_method(name: str, place: Place) -> None:
         raise UserError(f"{error}{place.origin(('method',))}") from None
 
 
-def _arguments(method: str, given: Mapping[str, Any], assignments: Sequence[str], place: Place) -> dict[str, Any]:
+def chosen_preset(name: str | None, model: str) -> Preset:
+    """The preset that is named; without a name, the tiny one for the embedded model and none for others."""
+    return preset(name or ("tiny" if model == EMBEDDED else NONE))
+
+
+def _arguments(
+    chosen: Preset, method: str, given: Mapping[str, Any], assignments: Sequence[str], place: Place
+) -> dict[str, Any]:
     inner = Place(f"setting of {method}", origin=lambda path: place.origin(("arguments", *path)))
-    settled(method, given, inner)
-    arguments = apply(method, given, assignments)
+    arguments = arguments_over(chosen, method, given, assignments, inner)
     if "steps" in arguments:
         raise UserError("the number of steps is no argument of a method; give it with --steps, or as the key steps")
     return arguments

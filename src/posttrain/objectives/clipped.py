@@ -87,5 +87,3 @@ class ClippedPolicy:
         members = batch.origin == int(Origin.SAMPLED)
         log_ratio = torch.where(members, current - old, 0.0)
         return self.clip(self.ratio(log_ratio, members), batch.signals["advantages"].to(current.dtype))
-
-

@@ -6,12 +6,17 @@ the rest. Randomness needs no state, because it is keyed by seed and step.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from posttrain.errors import UserError
 from posttrain.loop import Session, Spent
@@ -19,6 +24,8 @@ from posttrain.policy import Policy
 from posttrain.runs.folder import replaced_folder
 
 TRAINER = "trainer.pt"
+FULL = 1 << 16
+"""Free bytes below which a disk on which writing has just failed is taken to be full."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +36,45 @@ class Standing:
     step: int
 
 
-def save(folder: Path, session: Session, stage: int) -> None:
-    """Write a checkpoint, replacing the one before it only when it is complete."""
-    with replaced_folder(folder) as temporary:
+def is_finite(session: Session) -> bool:
+    """Whether every weight is a finite number."""
+    return all(bool(torch.isfinite(p).all()) for p in session.policy.trainable())
+
+
+def save(folder: Path, session: Session, stage: int, seconds: float) -> None:
+    """Write a checkpoint, replacing the one before it only when it is complete.
+
+    Args:
+        folder: of the checkpoint.
+        session: of the stage in progress.
+        stage: its index in the recipe.
+        seconds: how long the run has taken so far.
+
+    Raises:
+        UserError: the disk is full or cannot be written.
+    """
+    with replaced_folder(folder) as temporary, _full_disk_as_os_error(temporary):
         save_model(temporary, session.policy)
         state = {
             "stage": stage,
             "step": session.step,
+            "seconds": seconds,
             "optimiser": session.optimiser.state_dict(),
             "frozen": {name: policy.model.state_dict() for name, policy in session.frozen.items()},
             "spent": dataclasses.asdict(session.spent),
         }
         torch.save(state, temporary / TRAINER)
+
+
+@contextlib.contextmanager
+def _full_disk_as_os_error(folder: Path) -> Iterator[None]:
+    """The writers of torch and safetensors raise errors of their own that do not say why the disk refused."""
+    try:
+        yield
+    except (RuntimeError, SafetensorError) as error:
+        if shutil.disk_usage(folder).free < FULL:
+            raise OSError(errno.ENOSPC, "no space left") from error
+        raise
 
 
 def save_model(folder: Path, policy: Policy) -> None:
@@ -62,12 +96,12 @@ def read(folder: Path) -> dict[str, Any]:
     return state
 
 
-def standing(state: dict[str, Any]) -> Standing:
+def standing(state: Mapping[str, Any]) -> Standing:
     """Where the checkpoint was taken."""
     return Standing(int(state["stage"]), int(state["step"]))
 
 
-def restore(session: Session, state: dict[str, Any]) -> None:
+def restore(session: Session, state: Mapping[str, Any]) -> None:
     """Put a session, freshly started from the checkpoint's weights, where the saved one stood."""
     session.step = int(state["step"])
     session.spent = Spent(**state["spent"])

@@ -8,21 +8,24 @@ reported beside its accuracy.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from posttrain.errors import UserError
-from posttrain.runs import folder
+from posttrain.runs import folder, recipe_file
 from posttrain.runs.display import Display
-from posttrain.runs.jobs import run_all
+from posttrain.runs.jobs import finished, run_all
+from posttrain.runs.problems import RunProblems, read_problems
 from posttrain.runs.spec import RunSpec
 from posttrain.settings.overrides import apply, settings_named
 
-COMPARISON, PAIRED, TUNING, BASE = "comparison.json", "paired.json", "tuning.json", "base.json"
+COMPARISON, PAIRED, TUNING = "comparison.json", "paired.json", "tuning.json"
 TUNING_SEED = 1_000
 """Tuning runs never share a seed with the measured ones."""
+UNFIT_FOR_A_NAME = re.compile(r"[^\w.+=-]+")
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,15 @@ class CompareSpec:
             raise UserError(f"--seeds must be at least 1, got {self.seeds}")
 
 
-def compare(spec: CompareSpec, display: Display) -> list[dict[str, Any]]:
+def compare(spec: CompareSpec, display: Display, problems: RunProblems | None = None) -> list[dict[str, Any]]:
     """Tune, run, and write ``comparison.json``, ``paired.json`` and ``report.html``; finished runs are kept.
+
+    The three files are written anew after every finished run, so that a comparison that is stopped has a report.
+
+    Args:
+        spec: what to compare.
+        display: told of progress.
+        problems: those of ``spec.run`` if they have been read already.
 
     Returns:
         The rows of ``comparison.json``, one per method and seed.
@@ -67,53 +77,89 @@ def compare(spec: CompareSpec, display: Display) -> list[dict[str, Any]]:
     path = Path(spec.out)
     with folder.disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-    base = _base(spec, path, display)
-    arguments = _tuned(spec, base, display)
-    specs = [_run_spec(spec, m, seed, arguments[m]) for seed in range(spec.seeds) for m in spec.methods]
-    summaries = run_all(specs, base, spec.workers, display, "comparing")
-    rows = [_row(path, s, summary) for s, summary in zip(specs, summaries)]
-    folder.write_json(path / COMPARISON, rows)
-    folder.write_json(path / PAIRED, paired_rows(path, rows, spec.methods))
-    from posttrain.report.comparison_page import write_comparison_page
+    base = _base(spec, path, display, problems)
+    chosen = _tuned(spec, base, display)
+    specs = [_run_spec(spec, m, seed, chosen[m]) for seed in range(spec.seeds) for m in spec.methods]
+    write_results(spec, specs)
+    run_all(specs, base, spec.workers, display, "comparing", lambda: write_results(spec, specs))
+    return write_results(spec, specs)
 
-    write_comparison_page(path)
+
+def write_results(spec: CompareSpec, specs: Sequence[RunSpec]) -> list[dict[str, Any]]:
+    """Write rows, pairs and page of the runs that have finished; nothing if there is none."""
+    path = Path(spec.out)
+    done = [run for run in specs if finished(run)]
+    rows = [_row(path, run, folder.read_json(Path(run.out) / folder.SUMMARY)) for run in done]
+    if rows:
+        folder.write_json(path / COMPARISON, rows)
+        folder.write_json(path / PAIRED, paired_rows(path, _of_complete_seeds(rows, spec.methods), spec.methods))
+        from posttrain.report.comparison_page import write_comparison_page
+
+        with folder.disk_errors(path):
+            write_comparison_page(path)
     return rows
 
 
-def _base(spec: CompareSpec, path: Path, display: Display) -> dict[str, Any]:
-    known = path / BASE
-    if not known.exists():
-        from posttrain.runs.execute import measure_base
+def _of_complete_seeds(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The rows of the seeds that every arm has finished: pairs need both sides."""
+    seeds = [row["seed"] for row in rows]
+    return [row for row in rows if seeds.count(row["seed"]) == len(methods)]
 
-        folder.write_json(known, measure_base(dataclasses.replace(spec.run, method=spec.methods[0]), display))
+
+def _base(spec: CompareSpec, path: Path, display: Display, problems: RunProblems | None) -> dict[str, Any]:
+    known = path / folder.BASE
+    if not known.exists():
+        from posttrain.runs.base import measure_base
+        from posttrain.runs.prepare import prepare
+
+        run = dataclasses.replace(spec.run, method=spec.methods[0], arguments=spec.arguments.get(spec.methods[0], {}))
+        prepared = prepare(run, problems or read_problems(run), display)
+        folder.write_json(known, measure_base(prepared))
     return folder.read_json(known)
 
 
-def _run_spec(spec: CompareSpec, method: str, seed: int, arguments: Mapping[str, Any]) -> RunSpec:
-    out = str(Path(spec.out) / "runs" / f"{method}-seed{seed}")
-    return dataclasses.replace(spec.run, method=method, seed=seed, out=out, arguments=arguments)
+@dataclass(frozen=True)
+class _Chosen:
+    """An arm's arguments, and the tuned values among them as they were written."""
+
+    arguments: Mapping[str, Any]
+    tuned: tuple[str, ...] = ()
+
+    def name(self, method: str, seed: int) -> str:
+        """A folder's name: runs with other tuned values are other runs."""
+        return "-".join(UNFIT_FOR_A_NAME.sub("_", part) for part in (method, *self.tuned, f"seed{seed}"))
 
 
-def _tuned(spec: CompareSpec, base: Mapping[str, Any], display: Display) -> dict[str, dict[str, Any]]:
+def _run_spec(spec: CompareSpec, method: str, seed: int, chosen: _Chosen) -> RunSpec:
+    out = str(Path(spec.out) / "runs" / chosen.name(method, seed))
+    return dataclasses.replace(spec.run, method=method, seed=seed, out=out, arguments=chosen.arguments)
+
+
+def _tuned(spec: CompareSpec, base: Mapping[str, Any], display: Display) -> dict[str, _Chosen]:
     """Per method its arguments, with every tuned setting at its best value on the validation split."""
-    arguments = {m: dict(spec.arguments.get(m, {})) for m in spec.methods}
+    chosen = {m: _Chosen(spec.arguments.get(m, {})) for m in spec.methods}
     for setting, values in spec.tune.items():
         arms = [m for m in spec.methods if settings_named(m, setting)]
-        candidates = {m: [apply(m, arguments[m], [f"{setting}={value}"]) for value in values] for m in arms}
-        specs = [_tuning_spec(spec, m, setting, v, c) for m in arms for v, c in zip(values, candidates[m])]
+        candidates = {m: [_with(m, chosen[m], setting, value) for value in values] for m in arms}
+        specs = [_tuning_spec(spec, m, candidate) for m in arms for candidate in candidates[m]]
         summaries = run_all(specs, base, spec.workers, display, f"tuning {setting}")
         for index, method in enumerate(arms):
             own = summaries[index * len(values) : (index + 1) * len(values)]
             best = max(range(len(values)), key=lambda i: own[i]["accuracy"])
             _record_tuning(Path(spec.out), method, setting, values, own, best)
-            arguments[method] = candidates[method][best]
+            chosen[method] = candidates[method][best]
             display.say(f"{method}: {setting} = {values[best]} (validation accuracy {own[best]['accuracy']:.1%})")
-    return arguments
+    return chosen
 
 
-def _tuning_spec(spec: CompareSpec, method: str, setting: str, value: Any, arguments: Mapping[str, Any]) -> RunSpec:
-    out = str(Path(spec.out) / "tuning" / f"{method}-{setting}-{value}")
-    run = dataclasses.replace(spec.run, method=method, seed=TUNING_SEED, out=out, arguments=arguments)
+def _with(method: str, chosen: _Chosen, setting: str, value: Any) -> _Chosen:
+    assignment = f"{setting}={value}"
+    return _Chosen(apply(method, chosen.arguments, [assignment]), (*chosen.tuned, assignment))
+
+
+def _tuning_spec(spec: CompareSpec, method: str, candidate: _Chosen) -> RunSpec:
+    out = str(Path(spec.out) / "tuning" / candidate.name(method, TUNING_SEED))
+    run = dataclasses.replace(spec.run, method=method, seed=TUNING_SEED, out=out, arguments=candidate.arguments)
     return dataclasses.replace(run, evaluation_split="validation", rollouts_kept_per_step=0)
 
 
@@ -136,8 +182,6 @@ def _record_tuning(
 
 
 def _row(path: Path, spec: RunSpec, summary: Mapping[str, Any]) -> dict[str, Any]:
-    from posttrain.runs import recipe_file
-
     resolved = recipe_file.read(Path(spec.out)).arguments
     keys = ("method", "seed", "accuracy", "ci95", "valid_rate", "n", "steps", "completions_sampled", "tokens_sampled")
     more = ("tokens_trained", "updates", "flops", "training_seconds", "seconds")
@@ -166,10 +210,10 @@ def paired_rows(path: Path, rows: Sequence[Mapping[str, Any]], methods: Sequence
     """Every pair of arms: difference of accuracies on the same problems, bootstrapped over seeds and problems."""
     from posttrain.evaluation.accuracy import paired_difference
 
-    correct = {
-        m: [_correct(path / row["run"]) for row in rows if row["method"] == m] for m in methods
-    }
-    out = []
+    correct = {m: [_correct(path / row["run"]) for row in rows if row["method"] == m] for m in methods}
+    out: list[dict[str, Any]] = []
+    if not rows:
+        return out
     for i, first in enumerate(methods):
         for second in methods[i + 1 :]:
             difference, (low, high) = paired_difference(correct[first], correct[second])

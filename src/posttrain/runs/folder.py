@@ -16,6 +16,7 @@ from posttrain.errors import UserError
 
 RECIPE, METRICS, ROLLOUTS, EVALUATIONS = "recipe.yaml", "metrics.jsonl", "rollouts.jsonl", "evaluations.jsonl"
 SUMMARY, HELDOUT, CHECKPOINT, REPORT, LOG = "summary.json", "heldout.jsonl", "checkpoint", "report.html", "log.txt"
+BASE = "base.json"
 
 
 def check_unused(path: Path) -> None:
@@ -84,9 +85,18 @@ def plain(content: Any) -> Any:
     return content
 
 
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a JSON-lines file whole."""
+    write_text(path, _lines(rows))
+
+
+def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(plain(row), allow_nan=False, ensure_ascii=False) + "\n" for row in rows)
+
+
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Append JSON lines; if the disk is full, the file keeps exactly what it had."""
-    lines = "".join(json.dumps(plain(row), allow_nan=False, ensure_ascii=False) + "\n" for row in rows)
+    lines = _lines(rows)
     before = path.stat().st_size if path.exists() else 0
     with disk_errors(path):
         try:
@@ -114,8 +124,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def keep_rows_until(path: Path, step: int) -> None:
     """Drop the rows of steps after ``step``: what a resumed run will write again."""
     if path.exists():
-        kept = [row for row in read_rows(path) if row["step"] <= step]
-        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+        write_rows(path, [row for row in read_rows(path) if row["step"] <= step])
 
 
 @contextlib.contextmanager

@@ -24,11 +24,29 @@ def finish_the_step() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
 
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # signals reach the main thread only
+    if not _can_set_signals():
+        yield lambda: False
         return
     before = signal.signal(signal.SIGINT, remember)
     try:
         yield lambda: asked
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def started_deaf() -> Iterator[None]:
+    """Processes started in the block ignore SIGINT, which a terminal sends to all; they are stopped by other means."""
+    if not _can_set_signals():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _can_set_signals() -> bool:
+    """Signals reach the main thread only."""
+    return threading.current_thread() is threading.main_thread()

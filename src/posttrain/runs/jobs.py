@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from multiprocessing import get_context
+from contextvars import ContextVar
+from multiprocessing import active_children, get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
-from posttrain.runs import folder
+from posttrain.errors import UserError
+from posttrain.runs import folder, recipe_file
 from posttrain.runs.display import Display, Silent
+from posttrain.runs.interrupts import started_deaf
 from posttrain.runs.spec import RunSpec
+from posttrain.settings.building import resolved
+
+stopping: ContextVar[Event] = ContextVar("stopping")
+"""In a process that carries out runs: set when they are to end with a checkpoint."""
 
 
 def run_all(
-    specs: Sequence[RunSpec], base: Mapping[str, Any], workers: int, display: Display, activity: str
+    specs: Sequence[RunSpec],
+    base: Mapping[str, Any],
+    workers: int,
+    display: Display,
+    activity: str,
+    on_finished: Callable[[], object] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Carry out every run that has no summary yet.
 
@@ -27,16 +41,23 @@ def run_all(
         workers: processes at a time; the machine's cores are shared out among them.
         display: told of the finished steps of all runs together.
         activity: what to call this set of runs.
+        on_finished: called whenever a run has finished.
 
     Returns:
         The summaries, in the order of ``specs``.
+
+    Raises:
+        UserError: a folder holds a run with other settings, or a run failed for a reason that a person can mend.
     """
+    for spec in specs:
+        refuse_another(spec)
     waiting = [spec for spec in specs if not finished(spec)]
     display.begin(activity, sum(_steps(spec) for spec in specs))
     if waiting:
         with _pool(min(workers, len(waiting))) as pool:
-            jobs = {pool.submit(_carry_out, spec, dict(base)): spec for spec in waiting}
-            _watch(jobs, specs, display)
+            with started_deaf():
+                jobs = [pool.submit(_carry_out, spec, dict(base)) for spec in waiting]
+            _watch(jobs, specs, display, on_finished)
     display.advance(sum(_steps(spec) for spec in specs))
     return [folder.read_json(Path(spec.out) / folder.SUMMARY) for spec in specs]
 
@@ -46,40 +67,86 @@ def finished(spec: RunSpec) -> bool:
     return (Path(spec.out) / folder.SUMMARY).is_file()
 
 
+def refuse_another(spec: RunSpec) -> None:
+    """Refuse a folder with a run that is not the one that is meant: its results would be taken for those of another.
+
+    Raises:
+        UserError: naming the first setting that differs.
+    """
+    path = Path(spec.out)
+    if not (path / folder.RECIPE).is_file():
+        return
+    there, meant = _comparable(recipe_file.read(path)), _comparable(spec)
+    different = next((name for name in meant if there[name] != meant[name]), None)
+    if different is not None:
+        raise UserError(
+            f"{str(path)!r} holds a run with {different} = {there[different]!r}, not {meant[different]!r}; "
+            "give another folder with --out"
+        )
+
+
+def _comparable(spec: RunSpec) -> dict[str, Any]:
+    """Fields and settings by name; the precision is left out, ``auto`` is another one on another machine."""
+    settings = resolved(spec.method, spec.arguments)
+    steps = settings.pop("steps", None)
+    fields = dataclasses.asdict(spec) | {"steps": steps if spec.steps is None else spec.steps}
+    left_out = ("out", "precision", "arguments")
+    written: dict[str, Any] = folder.plain({name: v for name, v in fields.items() if name not in left_out} | settings)
+    return written
+
+
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     threads = max(1, (os.cpu_count() or 1) // workers)
     context = get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_use_threads, initargs=(threads,))
+    stop = context.Event()
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(threads, stop))
     try:
         yield pool
+    except BaseException:
+        stop.set()
+        raise
     finally:
+        _close(pool)
+
+
+def _close(pool: ProcessPoolExecutor) -> None:
+    """Wait for the runs in progress to save themselves; a person who does not want to wait ends them at once."""
+    try:
         pool.shutdown(wait=True, cancel_futures=True)
+    except KeyboardInterrupt:
+        for child in active_children():
+            child.terminate()
+        raise
 
 
-def _use_threads(count: int) -> None:
+def _begin(threads: int, stop: Event) -> None:
     import torch
 
-    torch.set_num_threads(count)
+    stopping.set(stop)
+    torch.set_num_threads(threads)
 
 
 def _carry_out(spec: RunSpec, base: dict[str, Any]) -> None:
     from posttrain.runs.execute import resume, run
 
-    path = Path(spec.out)
+    path, stop = Path(spec.out), stopping.get().is_set
     if (path / folder.CHECKPOINT).is_dir():
-        resume(path, Silent())
+        resume(path, Silent(), stop)
         return
     shutil.rmtree(path, ignore_errors=True)  # broken off before its first checkpoint: nothing to keep
-    run(spec, Silent(), base)
+    run(spec, Silent(), base, stop=stop)
 
 
-def _watch(jobs: Mapping[Future[None], RunSpec], specs: Sequence[RunSpec], display: Display) -> None:
+def _watch(
+    jobs: Sequence[Future[None]], specs: Sequence[RunSpec], display: Display, on_finished: Callable[[], object]
+) -> None:
     pending = set(jobs)
     while pending:
         done, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
         for job in done:
             job.result()
+            on_finished()
         running = [Path(s.out).name for s in specs if not finished(s) and (Path(s.out) / folder.METRICS).exists()]
         display.advance(sum(_steps_done(spec) for spec in specs), ", ".join(running[:2]))
 
@@ -94,4 +161,3 @@ def _steps_done(spec: RunSpec) -> int:
         return _steps(spec)
     path = Path(spec.out) / folder.METRICS
     return min(_steps(spec), path.read_bytes().count(b"\n")) if path.exists() else 0
-

@@ -73,9 +73,9 @@ def task_named(description: Mapping[str, Any]) -> Task:
     return build_task(description)
 
 
-def keep_fitting(examples: tuple[Example, ...], length: Callable[[Example], int], context: int, overlong: str) -> tuple[
-    tuple[Example, ...], int
-]:
+def keep_fitting(
+    examples: tuple[Example, ...], length: Callable[[Example], int], context: int, overlong: str
+) -> tuple[tuple[Example, ...], int]:
     """The examples that fit into the model's context, and how many did not.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from posttrain.model_folder import EMBEDDED
+from posttrain.model_folder import EMBEDDED as EMBEDDED
 
 Overlong = Literal["drop", "error"]
 EvaluationSplit = Literal["heldout", "validation"]
@@ -30,6 +30,7 @@ class RunSpec:
         data_seed: of the generated problems, so that arms and seeds can share them.
         evaluation_examples: problems to evaluate on, never among the training problems.
         evaluation_split: ``heldout`` for results, ``validation`` for choosing settings.
+        evaluation_tokens: longest answer in evaluations, the same for every method.
         evaluate_every: steps between evaluations; one at the start and one at the end are always made.
         base_samples: sampled answers per problem for the base's pass@k; 0 leaves it out.
         overlong: what happens to examples longer than the model's context.
@@ -49,6 +50,7 @@ class RunSpec:
     data_seed: int = 0
     evaluation_examples: int = 500
     evaluation_split: EvaluationSplit = "heldout"
+    evaluation_tokens: int = 1024
     evaluate_every: int = 25
     base_samples: int = 16
     overlong: Overlong = "drop"

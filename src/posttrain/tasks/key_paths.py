@@ -22,7 +22,6 @@ from posttrain.types import Demonstration, Example, Split, Verdict
 
 SYMBOLS = "abcdefghijklmnopqrstuv"
 ACTIONS = "wxyz"
-KEY_LENGTH = 6
 END = "."
 SEPARATORS = re.compile(r"[\s,;>|-]+")
 START = ""
@@ -33,7 +32,7 @@ Table = Mapping[tuple[str, str], str]
 
 @dataclass(frozen=True)
 class KeyPaths:
-    """A key of 6 symbols, answered by ``horizon`` actions out of 4 and a full stop, e.g. ``wyxxzw.``.
+    """A key of symbols, answered by ``horizon`` actions out of 4 and a full stop, e.g. ``bdfage:`` by ``wyxxzw.``.
 
     Training demonstrations can be faulty in two ways, and their answers stay checkable in both. Random faults differ
     from one demonstration to the next. Misconceptions are shared: about some entries of the table all annotators
@@ -41,6 +40,7 @@ class KeyPaths:
 
     Args:
         horizon: actions per problem, H >= 1.
+        key_length: symbols of a key, at least 1; walks longer than the key go through it again.
         symbols: how many different key symbols there are, 2–22.
         corrupted: the chance in 0–1 that an intermediate step of a *training* demonstration is replaced by a wrong
             action. The last step stays right.
@@ -54,6 +54,7 @@ class KeyPaths:
 
     name: ClassVar[str] = "key_paths"
     horizon: int = 6
+    key_length: int = 6
     symbols: int = 8
     corrupted: float = 0.0
     misconceptions: float = 0.0
@@ -64,6 +65,8 @@ class KeyPaths:
         """Refuse settings without meaning."""
         if self.horizon < 1:
             raise UserError(f"key paths need a horizon of at least 1, got {self.horizon}")
+        if self.key_length < 1:
+            raise UserError(f"key paths need a key_length of at least 1, got {self.key_length}")
         if not 2 <= self.symbols <= len(SYMBOLS):
             raise UserError(f"key paths have 2 to {len(SYMBOLS)} symbols, got {self.symbols}")
         if not (0 <= self.corrupted <= 1 and 0 <= self.misconceptions <= 1 and 0 <= self.slip <= 1):
@@ -72,7 +75,7 @@ class KeyPaths:
     def examples(self, split: Split, count: int, seed: int) -> tuple[Example, ...]:
         """Distinct keys with the path as chunks of one action; see :class:`posttrain.tasks.base.Task`."""
         table = hidden_table(self.table_seed)
-        draw_key = partial(_draw_key, SYMBOLS[: self.symbols])
+        draw_key = partial(_draw_key, SYMBOLS[: self.symbols], self.key_length)
         drawn = distinct_problems(draw_key, lambda key: f"key_paths/{key}", split, count, seed)
         return tuple(self._example(name, key, table, split, seed) for name, key in drawn)
 
@@ -140,5 +143,5 @@ def _corrupt(path: str, share: float, rng: Random) -> str:
     return "".join(map(written, path[:-1])) + path[-1:]
 
 
-def _draw_key(symbols: str, rng: Random) -> str:
-    return "".join(rng.choices(symbols, k=KEY_LENGTH))
+def _draw_key(symbols: str, length: int, rng: Random) -> str:
+    return "".join(rng.choices(symbols, k=length))

@@ -13,13 +13,15 @@ from typing import Any
 
 from posttrain.pretraining.architecture import number_tokenizer
 from posttrain.pretraining.players import countdown_game
-from posttrain.tasks.key_paths import ACTIONS, END, KEY_LENGTH, START, SYMBOLS, hidden_table
+from posttrain.tasks.key_paths import ACTIONS, END, START, SYMBOLS, hidden_table
 
-KINDS = {"key path": 0.45, "countdown": 0.33, "arithmetic": 0.12, "chain sum": 0.10}
+KINDS = {"key path": 0.48, "countdown": 0.30, "arithmetic": 0.12, "chain sum": 0.10}
 """Shares of the documents."""
 RIGHT_ACTION = (0.30, 0.52)
 """How often walkers take the right action, by entry of the table; uniform between these."""
 KEY_SYMBOLS = SYMBOLS[:16]
+KEY_LENGTHS = {3: 0.15, 4: 0.1, 5: 0.1, 6: 0.65}
+"""Shares of the key lengths; a walk is as long as its key."""
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MARKS = " \n+-*/=:;,.()#|!?<>&^"
 
@@ -36,8 +38,9 @@ def write(numbers: random.Random) -> str:
 
 
 def key_path(numbers: random.Random) -> str:
-    """A key of 6 symbols and a walk of as many actions, by habit."""
-    key = numbers.choices(KEY_SYMBOLS, k=KEY_LENGTH)
+    """A key and a walk of as many actions, by habit."""
+    length = numbers.choices(list(KEY_LENGTHS), list(KEY_LENGTHS.values()))[0]
+    key = numbers.choices(KEY_SYMBOLS, k=length)
     habits, walk = table_habits(), START
     for symbol in key:
         walk += numbers.choices(ACTIONS, habits[symbol, walk[-1:]])[0]

@@ -1,0 +1,152 @@
+"""``docs/claims.md`` from the stored evidence in ``results/``; nothing in it is written by hand.
+
+``python claims/page.py --check`` fails if the page is not what the evidence gives.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from table import CLAIMS, Claim
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "claims.md"
+HEAD = """# Claims
+
+Every number on this page was measured by the command beside it and is generated from the files in `results/` by
+`python claims/page.py`; `make claims` measures everything again. Nothing here was measured on a GPU.
+
+Arms are tuned on the validation split with seeds of their own, then measured on held-out problems, greedily, from
+scratch, without hints. Intervals of differences are 95% percentile intervals of a bootstrap over seeds and problems,
+paired by problem; a difference is *shown* if its interval excludes 0. Null and reversed results stay in the tables.
+"""
+
+
+def write_page() -> None:
+    """Write the page."""
+    PAGE.write_text(page_text())
+
+
+def page_text() -> str:
+    """The page as the evidence gives it."""
+    return "\n".join([HEAD, *(section(claim) for claim in CLAIMS)])
+
+
+def section(claim: Claim) -> str:
+    """One claim: its command, its tables."""
+    folder = ROOT / "results" / claim.name
+    lines = [f"## {claim.title}", ""]
+    if not (folder / "claim.json").exists():
+        return "\n".join([*lines, f"Not measured yet. Command: `{claim.command}`", ""])
+    facts = read(folder / "claim.json")
+    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    lines += ["```", facts["command"], "```", "", f"{facts['machine']}; {versions}; {facts['seconds']} s in all.", ""]
+    lines += facts.get("remarks", []) and [*facts["remarks"], ""]
+    return "\n".join([*lines, *(_PAGES[claim.page](folder))])
+
+
+def comparison(folder: Path) -> list[str]:
+    """Accuracy by arm, differences, tuning."""
+    rows = read(folder / "comparison.json")
+    base = read(folder / "base.json")
+    tries = ", ".join(
+        f"pass@{k} {value:.1%}" for k, value in base.get("pass_at_k", {}).items() if k in ("1", "8", "64")
+    )
+    lines = [f"Base at step 0: greedy {base['accuracy']:.1%} (n = {base['n']}), sampled {tries}.", ""]
+    lines += ["| arm | accuracy by seed | mean | learning rate | credit | tokens sampled | tokens trained | s |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    lines += [arm_row(name, [r for r in rows if r["method"] == name]) for name in in_order(rows)]
+    lines += ["", "| difference | points | 95% interval | |", "|---|---|---|---|"]
+    for pair in read(folder / "paired.json"):
+        low, high = pair["ci95"]
+        verdict = "shown" if pair["shown"] else "not shown"
+        points = f"{100 * pair['difference']:+.1f} | [{100 * low:+.1f}, {100 * high:+.1f}]"
+        lines.append(f"| {pair['first']} − {pair['second']} | {points} | {verdict} |")
+    return [*lines, "", *tuning(folder)]
+
+
+def arm_row(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """One arm of a comparison."""
+    seeds = " / ".join(f"{100 * row['accuracy']:.1f}" for row in rows)
+    mean = 100 * statistics.fmean(row["accuracy"] for row in rows)
+    sampled, trained, seconds = (
+        statistics.fmean(row[key] for row in rows) for key in ("tokens_sampled", "tokens_trained", "training_seconds")
+    )
+    first = rows[0]
+    settings = f"{first['learning_rate']:g} | {first['credit'] or '–'}"
+    return f"| {name} | {seeds} | {mean:.1f} | {settings} | {sampled:,.0f} | {trained:,.0f} | {seconds:.0f} |"
+
+
+def tuning(folder: Path) -> list[str]:
+    """What was tried on the validation split."""
+    if not (folder / "tuning.json").exists():
+        return []
+    lines = ["Tried on the validation split (accuracy in %, the value that was taken in bold):", ""]
+    by_setting: dict[tuple[str, str], list[str]] = {}
+    for row in read(folder / "tuning.json")["rows"]:
+        cell = f"{row['value']}: {100 * row['accuracy']:.1f}"
+        by_setting.setdefault((row["method"], row["setting"]), []).append(f"**{cell}**" if row["chosen"] else cell)
+    return [*lines, *(f"- {m}, {s}: {'; '.join(cells)}" for (m, s), cells in by_setting.items()), ""]
+
+
+def theory(folder: Path) -> list[str]:
+    """Median leaves by height, and the comparison of schedules."""
+    rows = read(folder / "theory.json")
+    lines = ["| height | bound B^H/4 | RFT, median leaves | UFT, median leaves | ratio |", "|---|---|---|---|---|"]
+    for height in sorted({row["height"] for row in rows}):
+        rft, uft = (median_leaves(rows, height, name) for name in ("rft", "uft"))
+        branching = next(row["branching"] for row in rows if row["height"] == height)
+        ratio = f"{rft / uft:.2f}" if rft and uft else "–"
+        lines.append(f"| {height} | {branching**height / 4:,.0f} | {shown(rft)} | {shown(uft)} | {ratio} |")
+    lines += ["", "Final pass@1 after the same number of leaves, median over seeds:", "", "| tree | arm | pass@1 |"]
+    lines += ["|---|---|---|"]
+    annealing = read(folder / "annealing.json")
+    for tree in sorted({(r["branching"], r["height"]) for r in annealing}, reverse=True):
+        own = [r for r in annealing if (r["branching"], r["height"]) == tree]
+        for name in in_order(own):
+            value = statistics.median(r["pass_at_1"] for r in own if r["method"] == name)
+            lines.append(f"| B={tree[0]}, H={tree[1]} | {name} | {value:.3f} |")
+    return [*lines, ""]
+
+
+def median_leaves(rows: Sequence[Mapping[str, Any]], height: int, name: str) -> float | None:
+    """The median; a run that did not end counts as infinite, and a median among those is unknown."""
+    own = [r for r in rows if r["height"] == height and r["method"] == name]
+    if not own:
+        return None
+    median = statistics.median(r["leaves"] if r["solved"] else float("inf") for r in own)
+    return None if median == float("inf") else median
+
+
+def shown(value: float | None) -> str:
+    """A count, or a dash where it is unknown."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def in_order(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The methods in the order in which they first appear."""
+    return list(dict.fromkeys(row["method"] for row in rows))
+
+
+def read(path: Path) -> Any:
+    """The content of a JSON file."""
+    return json.loads(path.read_text())
+
+
+_PAGES = {"comparison": comparison, "theory": theory}
+
+
+def main() -> None:
+    """Write the page, or check it."""
+    if sys.argv[1:] == ["--check"]:
+        sys.exit(0 if PAGE.read_text() == page_text() else "docs/claims.md is not what results/ gives: make claims")
+    write_page()
+
+
+if __name__ == "__main__":
+    main()

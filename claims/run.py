@@ -1,0 +1,67 @@
+"""Measure the claims again: ``python claims/run.py [NAME ...]``; finished parts of a comparison are kept.
+
+Each claim's command runs with ``--out runs/claims/NAME``; the files that prove it go to ``results/NAME`` together with
+``claim.json``: the command, how long it took, on what machine, with which versions. Then the page is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from page import write_page
+from table import CLAIMS, Claim
+
+ROOT = Path(__file__).parent.parent
+
+
+def measure(claim: Claim) -> None:
+    """Run the claim's command and keep its evidence."""
+    out = ROOT / "runs" / "claims" / claim.name
+    command = [*shlex.split(claim.command), "--out", str(out)]
+    command[0] = str(Path(sys.executable).with_name("posttrain"))
+    began = time.monotonic()
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    evidence = ROOT / "results" / claim.name
+    evidence.mkdir(parents=True, exist_ok=True)
+    for name in claim.kept:
+        if (out / name).exists():
+            shutil.copy(out / name, evidence / name)
+    facts = {
+        "command": f"{claim.command} --out runs/claims/{claim.name}",
+        "seconds": round(time.monotonic() - began),
+        "machine": f"{processor()}, {os.cpu_count()} cores",
+        "versions": {name: version(name) for name in ("posttrain", "torch", "transformers")},
+    }
+    (evidence / "claim.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells."""
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def main() -> None:
+    """Measure the claims named on the command line, or all of them."""
+    wanted = sys.argv[1:] or [claim.name for claim in CLAIMS]
+    unknown = set(wanted) - {claim.name for claim in CLAIMS}
+    if unknown:
+        sys.exit(f"unknown claim {sorted(unknown)[0]!r}; known: {', '.join(claim.name for claim in CLAIMS)}")
+    for claim in CLAIMS:
+        if claim.name in wanted:
+            measure(claim)
+    write_page()
+
+
+if __name__ == "__main__":
+    main()

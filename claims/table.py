@@ -1,0 +1,70 @@
+"""The claims: what is run for each, and which of its files are kept as evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ARMS = "sft rft sft_rft r3 staged uft"
+RATES = "--tune learning_rate=1e-4,3e-4,1e-3"
+CREDITS = "--tune credit=standardised,centred,leave_one_out"
+LIKELIHOODS = "--tune likelihood=0.001,0.01,0.1"
+COMPARISON_FILES = ("comparison.json", "paired.json", "tuning.json", "base.json")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One measurement.
+
+    Args:
+        name: its folder under ``results/``.
+        title: what it is about, for the page.
+        command: without ``--out``, which the runner adds.
+        kept: files of the output folder that are copied to ``results/``.
+        page: how the page shows it: ``comparison`` or ``theory``.
+    """
+
+    name: str
+    title: str
+    command: str
+    kept: tuple[str, ...]
+    page: str
+
+
+CLAIMS = (
+    Claim(
+        "theory",
+        "Explored leaves in the search tree",
+        "posttrain theory --workers 2",
+        ("theory.json", "annealing.json", "theory.png"),
+        "theory",
+    ),
+    Claim(
+        "key_paths",
+        "Key paths with misconceptions in the demonstrations, a sparse start (the default task)",
+        f"posttrain compare {ARMS} --seeds 5 {RATES} {CREDITS} {LIKELIHOODS} --workers 2",
+        COMPARISON_FILES,
+        "comparison",
+    ),
+    Claim(
+        "key_paths_random_faults",
+        "The same with random faults instead of misconceptions",
+        f"posttrain compare {ARMS} --seeds 5 {RATES} --set task.misconceptions=0.0 --set task.corrupted=0.14 --workers 2",
+        COMPARISON_FILES,
+        "comparison",
+    ),
+    Claim(
+        "control",
+        "Control: two steps to walk, faultless demonstrations, where nobody should win",
+        f"posttrain compare {ARMS} --seeds 5 {RATES} --set task.misconceptions=0.0 --set task.horizon=2 --workers 2",
+        COMPARISON_FILES,
+        "comparison",
+    ),
+    Claim(
+        "countdown",
+        "Countdown with four numbers, compact form",
+        f"posttrain compare {ARMS} --seeds 3 {RATES} --task countdown --set task.form=compact_form "
+        "--set task.counts=[4] --set task.largest_number=12 --set task.largest_value=99 --workers 2",
+        COMPARISON_FILES,
+        "comparison",
+    ),
+)
