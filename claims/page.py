@@ -70,6 +70,17 @@ def comparison(folder: Path) -> list[str]:
     return [*lines, "", *tuning(folder)]
 
 
+def base(folder: Path) -> list[str]:
+    """The base model's own accuracy."""
+    summary = read(folder / "summary.json")
+    low, high = summary["ci95"]
+    lines = ["| | share | |", "|---|---|---|"]
+    lines += [f"| greedy accuracy | {summary['accuracy']:.2%} | [{low:.2%}, {high:.2%}], n = {summary['n']} |"]
+    lines += [f"| answers of the right form | {summary['valid_rate']:.2%} | |"]
+    lines += [f"| pass@{k} | {value:.2%} | sampled at temperature 1 |" for k, value in summary["pass_at_k"].items()]
+    return [*lines, ""]
+
+
 def arm_row(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """One arm of a comparison."""
     seeds = " / ".join(f"{100 * row['accuracy']:.1f}" for row in rows)
@@ -138,7 +149,7 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-_PAGES = {"comparison": comparison, "theory": theory}
+_PAGES = {"base": base, "comparison": comparison, "theory": theory}
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ARMS = "sft rft sft_rft r3 staged uft"
-RATES = "--tune learning_rate=1e-4,3e-4,1e-3"
+RATES = "--tune learning_rate=1e-4,3e-4,1e-3,3e-3"
 CREDITS = "--tune credit=standardised,centred,leave_one_out"
 LIKELIHOODS = "--tune likelihood=0.001,0.01,0.1"
 COMPARISON_FILES = ("comparison.json", "paired.json", "tuning.json", "base.json")
@@ -39,6 +39,13 @@ CLAIMS = (
         "theory",
     ),
     Claim(
+        "base",
+        "The embedded base model at step 0",
+        "posttrain evaluate --samples 64 --examples 1000 --max-new-tokens 64",
+        ("summary.json",),
+        "base",
+    ),
+    Claim(
         "key_paths",
         "Key paths with misconceptions in the demonstrations, a sparse start (the default task)",
         f"posttrain compare {ARMS} --seeds 5 {RATES} {CREDITS} {LIKELIHOODS} --workers 2",
@@ -46,23 +53,32 @@ CLAIMS = (
         "comparison",
     ),
     Claim(
+        "key_paths_longer",
+        "The same for twice as many steps",
+        f"posttrain compare {ARMS} --seeds 5 --steps 120 {RATES} {CREDITS} {LIKELIHOODS} --workers 2",
+        COMPARISON_FILES,
+        "comparison",
+    ),
+    Claim(
         "key_paths_random_faults",
         "The same with random faults instead of misconceptions",
-        f"posttrain compare {ARMS} --seeds 5 {RATES} --set task.misconceptions=0.0 --set task.corrupted=0.14 --workers 2",
+        f"posttrain compare {ARMS} --seeds 5 {RATES} {CREDITS} {LIKELIHOODS} --set task.misconceptions=0.0 "
+        "--set task.corrupted=0.14 --workers 2",
         COMPARISON_FILES,
         "comparison",
     ),
     Claim(
         "control",
-        "Control: two steps to walk, faultless demonstrations, where nobody should win",
-        f"posttrain compare {ARMS} --seeds 5 {RATES} --set task.misconceptions=0.0 --set task.horizon=2 --workers 2",
+        "Control: three steps to walk and faultless demonstrations, where nobody should win",
+        f"posttrain compare {ARMS} --seeds 5 {RATES} {CREDITS} {LIKELIHOODS} --set task.misconceptions=0.0 "
+        "--set task.horizon=3 --set task.key_length=3 --evaluation-examples 400 --workers 2",
         COMPARISON_FILES,
         "comparison",
     ),
     Claim(
         "countdown",
         "Countdown with four numbers, compact form",
-        f"posttrain compare {ARMS} --seeds 3 {RATES} --task countdown --set task.form=compact_form "
+        f"posttrain compare {ARMS} --seeds 3 {RATES} {CREDITS} {LIKELIHOODS} --task countdown --set task.form=compact_form "
         "--set task.counts=[4] --set task.largest_number=12 --set task.largest_value=99 --workers 2",
         COMPARISON_FILES,
         "comparison",

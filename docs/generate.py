@@ -73,7 +73,7 @@ def written(name: str) -> str:
     writers: dict[str, Callable[[str], str]] = {
         "methods": lambda _: method_table(),
         "method-pages": lambda _: "\n".join(map(method_page, ordered())),
-        "task": lambda task_name: settings_table(task(task_name)),
+        "task": lambda task_name: settings_table(task(task_name), deepest=2),
         "options": options_table,
         "preset": preset_file,
     }
@@ -163,26 +163,28 @@ def term_cells(term: Term) -> list[str]:
     return [f"{term.name}: `{type(term.objective).__name__}`", origins, f"`{type(term.share).__name__}`", coefficient]
 
 
-def settings_table(part: Part, elsewhere: Mapping[str, str] = MappingProxyType({})) -> str:
+def settings_table(part: Part, elsewhere: Mapping[str, str] = MappingProxyType({}), deepest: int = 9) -> str:
     """All settings with their defaults, indented below the part that they belong to.
 
     Args:
         part: a method's or a task's settings.
         elsewhere: settings whose own ones stand in another method's section.
+        deepest: settings of parts of parts further down than this are left out.
     """
     rows, skipping = ["| setting | default | meaning |", "|---|---|---|"], False
     for row in setting_rows(Chosen(part, default_fields(part))):
         name = row.label.strip()
-        skipping = skipping and row.label != name
-        if skipping:
+        depth = (len(row.label) - len(name)) // 2
+        skipping = skipping and depth > 0
+        if skipping or depth > deepest:
             continue
         if name in elsewhere:
             rows.append(f"| `{name}` | as in [`{elsewhere[name]}`](#{elsewhere[name]}) | {cell(row.meaning)} |")
             skipping = True
             continue
-        indent = "&nbsp;" * 4 * ((len(row.label) - len(name)) // 2)
+        indent = "&nbsp;" * 4 * depth
         if name.endswith(":"):
-            rows.append(f"| {indent}with `{name[:-1]}`: | | |")
+            rows.append(f"| {indent}with&nbsp;`{name[:-1]}`: | | |")
         else:
             default = f"`{cell(row.default)}`" if row.default else ""
             rows.append(f"| {indent}`{name}` | {default} | {cell(row.meaning)} |")

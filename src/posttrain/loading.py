@@ -23,7 +23,7 @@ def load_policy(folder: str | Path, runtime: LocalRuntime) -> Policy:
     Raises:
         UserError: the folder is no model that can be trained here.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
     folder = Path(folder)
     check_model_folder(folder)
@@ -36,7 +36,8 @@ def load_policy(folder: str | Path, runtime: LocalRuntime) -> Policy:
             local_files_only=True,
             output_loading_info=True,
         )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        # Not AutoTokenizer: it rebuilds the tokenizer that the model type usually has, and tokenizer.json is the truth.
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{folder} cannot be loaded as a causal language model: {_first_line(error)}") from error
     if found["missing_keys"]:  # they would be random numbers

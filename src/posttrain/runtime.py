@@ -54,7 +54,7 @@ def attention_for(runtime: LocalRuntime) -> str:
     """The attention kernels that are fastest here, by their Hugging Face name.
 
     On a CPU the backward pass of the fused bfloat16 kernel costs several times that of plain matrix products (torch
-    2.13, sequences of 25 to 60 tokens: ``benchmarks/attention.py``), so those are taken there.
+    2.13, sequences of 25 to 60 tokens: ``benchmarks/speed.py``), so those are taken there.
     """
     return "eager" if runtime.device.type == "cpu" and runtime.autocast is not None else "sdpa"
 

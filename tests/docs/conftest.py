@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fixtures.documentation import any_text_model
+from posttrain.evaluation.accuracy import paired_difference
 
 
 class Inline(Executor):
@@ -28,5 +29,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    """Comparisons without worker processes, each of which would import torch anew."""
+    """No worker processes, each of which would import torch anew; few bootstrap samples and small trees."""
     monkeypatch.setattr("posttrain.runs.jobs.ProcessPoolExecutor", Inline)
+    monkeypatch.setattr(paired_difference, "__defaults__", (0, 50))
+    monkeypatch.setattr("posttrain.theory.experiment.ANNEALING_TREES", ((2, 2),))

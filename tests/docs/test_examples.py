@@ -16,8 +16,8 @@ EMBEDDED = ROOT / "src" / "posttrain" / "embedded" / "model"
 HAS_EXAMPLES = [page for page in pages() if blocks(page) and page.name != "claims.md"]
 """The claims page is a record: its commands are those of the measurements and take hours."""
 SHORT = {
-    "run": {"--steps": "2", "--training-examples": "8", "--evaluation-examples": "4"},
-    "compare": {"--steps": "1", "--training-examples": "8", "--evaluation-examples": "3", "--seeds": "1"},
+    "run": {"--steps": "2", "--training-examples": "8", "--evaluation-examples": "2"},
+    "compare": {"--steps": "1", "--training-examples": "8", "--evaluation-examples": "2", "--seeds": "1"},
     "evaluate": {"--examples": "4", "--max-new-tokens": "8"},
     "theory": {"--seeds": "1", "--heights": "2,3", "--workers": "1"},
     "pretrain": {"--steps": "1", "--documents-per-step": "2"},

@@ -54,9 +54,9 @@ def test_a_nan_before_any_checkpoint_keeps_the_weights_of_before(monkeypatch, tm
     assert "the loss is nan at step 3 of stage 'supervised'; the weights of before that update are in" in answer.error
     assert len(rows(tmp_path / "a" / "metrics.jsonl")) == 2
     assert (tmp_path / "a" / "report.html").is_file()
+    monkeypatch.undo()
+    nan_from_call(monkeypatch, 3)
     with pytest.raises(UserError, match="the last good checkpoint is kept"):
-        monkeypatch.undo()
-        nan_from_call(monkeypatch, 3)
         run(straight, Silent())
     ours, theirs = weights_in(tmp_path / "a"), weights_in(tmp_path / "two")
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -63,6 +63,19 @@ def test_a_term_reads_only_its_stream() -> None:
     assert second.weights["term"].tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("share", SHARES)
+def test_other_streams_do_not_count(share) -> None:
+    """A term of one stream weighs as if the others were not there: also where sequences without members count."""
+    own = [sequence([1] * 4, spell(p), uid=uid, group=uid) for uid, p in enumerate(("pgss", "pggg"))]
+    others = [sequence([1] * 3, spell("pss"), stream="others", uid=uid) for uid in (2, 3, 4)]
+    alone = weigh(own, [term(share, stream="answers")], CPU.total)
+    mixed = weigh([*others, *own], [term(share, stream="answers")], CPU.total)
+    for a, b in zip(alone, mixed[3:]):
+        assert torch.equal(a.weights["term"], b.weights["term"])
+    assert not any(s.weights["term"].any() for s in mixed[:3])
+    assert float(alone[0].weights["term"].sum()) > 0
+
+
 def test_the_first_token_is_never_a_member() -> None:
     assert weigh([sequence([1, 1], spell("ss"))], [term(PerToken())], CPU.total)[0].weights["term"].tolist() == [0, 1]
 

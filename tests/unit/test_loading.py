@@ -13,7 +13,7 @@ from fixtures.folders import model_folder
 from fixtures.training import CPU
 from posttrain.errors import UserError
 from posttrain.loading import load_policy
-from posttrain.runtime import LocalRuntime
+from posttrain.runtime import LocalRuntime, local_runtime
 
 
 def stored_types(folder: Path) -> set[str]:
@@ -100,3 +100,19 @@ def test_a_tokenizer_that_is_no_tokenizer(tmp_path: Path) -> None:
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(UserError, match=str(folder.name)):
         load_policy(folder, CPU)
+
+
+def test_the_tokenizer_is_the_one_that_was_saved(tmp_path: Path) -> None:
+    """transformers rebuilds the usual tokenizer of the model type unless it is told to read tokenizer.json."""
+    from posttrain.pretraining.architecture import Shape, new_model
+    from posttrain.pretraining.corpora import compact
+
+    tokenizer = compact.tokenizer()
+    model = new_model(Shape(hidden=16, layers=1, heads=2, key_value_heads=1, feed_forward=16), len(tokenizer), 0, 0)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = load_policy(tmp_path, local_runtime("float32"))
+    text = "16+77=93\nabc: 44 19 100\n"
+    assert loaded.text.encode(text).tolist() == tokenizer(text)["input_ids"]
+    assert loaded.text.decode(loaded.text.encode(text)) == text
+    assert loaded.text.end == tokenizer.eos_token_id

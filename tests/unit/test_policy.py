@@ -68,6 +68,13 @@ def test_each_row_has_its_own_temperature() -> None:
     assert values[1, 2:].tolist() == pytest.approx(expected_logprobs(0.5), abs=ROUNDING)
 
 
+def test_only_sampled_tokens_have_a_temperature() -> None:
+    """A hint was written by somebody else: its likelihood is that of the model as it is."""
+    values = forward(bigram_policy(TABLE), sequence(TOKENS, spell("ppgso"), temperature=0.5)).logprobs
+    plain, tempered = expected_logprobs(1.0), expected_logprobs(0.5)
+    assert values[0, 2:].tolist() == pytest.approx([plain[0], tempered[1], plain[2]], abs=ROUNDING)
+
+
 def test_against_gives_both_distributions_of_the_same_token() -> None:
     other = random_table(5, seed=1)
     view = forward(bigram_policy(TABLE), sequence(TOKENS, spell("ppsss")), frozen={"other": bigram_policy(other)})

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import typer
 
 from posttrain.cli.specification import chosen_preset
-from posttrain.runs.spec import EMBEDDED
-from posttrain.settings.presets import NONE
+from posttrain.settings.presets import NONE, in_words
 
 
-def announce(name: str | None, model: str | None) -> None:
-    """Print the preset that is used and what it sets, if there is one."""
-    chosen = chosen_preset(name, model or EMBEDDED)
+def announce(name: str | None, model: str, methods: Sequence[str]) -> None:
+    """Print what the preset that is used, if there is one, sets for each method."""
+    chosen = chosen_preset(name, model)
     if chosen.name == NONE:
         return
-    listed = ", ".join(f"{path.rpartition('.')[2]}={value}" for path, value in chosen.settings.items())
-    typer.echo(f"preset {chosen.name} (--preset none leaves it out): {listed}")
+    for method in methods:
+        typer.echo(in_words(chosen, method))
+    typer.echo("(--preset none leaves it out)")

@@ -88,7 +88,7 @@ def _start(spec: CompareSpec, preset: str | None) -> None:
     problems = checks.problems(spec.run)
     if spec.tune:
         read_problems(replace(spec.run, evaluation_split="validation"))
-    announce(preset, spec.run.model)
+    announce(preset, spec.run.model, spec.methods)
     failures.working_folder.set(Path(spec.out))
     from posttrain.runs.compare import compare as carry_out
     from posttrain.runs.terminal import Terminal

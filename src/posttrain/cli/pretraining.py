@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,9 @@ import typer
 from posttrain.cli import checks, failures, options
 from posttrain.errors import unknown
 from posttrain.settings.source import modules_in
+
+EMBEDDED_CORPUS = "compact"
+"""What the embedded model has read."""
 
 
 def pretrain(
@@ -20,7 +24,11 @@ def pretrain(
     seed: options.Seed = None,
     precision: options.Precision = None,
 ) -> None:
-    """Train a small base model from scratch on generated text and write it in Hugging Face format."""
+    """Train a small base model from scratch on generated text and write it in Hugging Face format.
+
+    After a training of full length on the corpus of the embedded model, the base is measured (fitness.json), and
+    refused where a comparison of methods that start from it would prove nothing.
+    """
     checks.at_least(1, {"steps": steps, "documents_per_step": documents_per_step})
     corpora = [name.rpartition(".")[2] for name in modules_in("pretraining/corpora")]
     if corpus is not None and corpus not in corpora:
@@ -38,4 +46,16 @@ def pretrain(
     given |= {"seed": seed, "precision": precision}
     spec = PretrainSpec(out=folder, **{name: value for name, value in given.items() if value is not None})
     with Terminal() as display:
-        typer.echo(f"model: {carry_out(spec, display)}")
+        model = carry_out(spec, display)
+    typer.echo(f"model: {model}")
+    if spec.corpus == EMBEDDED_CORPUS and steps is None:
+        _measure(model)
+
+
+def _measure(model: Path) -> None:
+    from posttrain.pretraining.fitness import measure, require
+
+    fitness = measure(model)
+    for field in dataclasses.fields(fitness):
+        typer.echo(f"{field.name}: {getattr(fitness, field.name)}")
+    require(fitness)

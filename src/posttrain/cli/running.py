@@ -59,7 +59,7 @@ def _start(spec: RunSpec, preset: str | None) -> None:
     checks.run_spec(spec)
     checks.unused(spec.out)
     problems = checks.problems(spec)  # before anything heavy: a malformed file is answered at once
-    announce(preset, spec.model)
+    announce(preset, spec.model, [spec.method])
     failures.working_folder.set(Path(spec.out))
     from posttrain.runs.execute import run as carry_out
     from posttrain.runs.terminal import Terminal

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from posttrain.loop import StepRecord, start, train
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.policy import Policy
 from posttrain.pretraining.architecture import Shape, new_model
+from posttrain.pretraining.size import Size
 from posttrain.protocols import Term
 from posttrain.rollouts.written import Written
 from posttrain.runs import folder
@@ -30,7 +32,7 @@ EXAMPLE = Example("document", "")
 
 
 class Corpus(Protocol):
-    """A module of ``pretraining/corpora``."""
+    """A module of ``pretraining/corpora``; it may also state its :class:`~posttrain.pretraining.size.Size` as ``SIZE``."""
 
     def write(self, numbers: random.Random) -> str:
         """One document."""
@@ -43,7 +45,7 @@ class Corpus(Protocol):
 
 @dataclass(frozen=True)
 class PretrainSpec:
-    """How a base model is made.
+    """How a base model is made; what is ``None`` is as the corpus' :class:`~posttrain.pretraining.size.Size` says.
 
     Args:
         out: folder of the model, in Hugging Face format.
@@ -52,22 +54,22 @@ class PretrainSpec:
         documents_per_step: documents in one update.
         learning_rate: peak; warmed up over 100 steps, then a cosine to a tenth.
         seed: of weights and documents.
-        shape: size of the model.
+        shape: of the model.
         precision: of matrix products; weights are float32.
     """
 
     out: str
     corpus: str = "compact"
-    steps: int = 3000
-    documents_per_step: int = 128
-    learning_rate: float = 3e-3
+    steps: int | None = None
+    documents_per_step: int | None = None
+    learning_rate: float | None = None
     seed: int = 0
-    shape: Shape = field(default_factory=Shape)
+    shape: Shape | None = None
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         """Refuse what cannot train."""
-        if self.steps < 1:
+        if self.steps is not None and self.steps < 1:
             raise UserError(f"pretraining needs at least 1 step, got {self.steps}")
 
 
@@ -84,14 +86,21 @@ def corpus_named(name: str) -> Corpus:
     return module  # type: ignore[no-any-return]
 
 
-def stage(spec: PretrainSpec, write: Callable[[random.Random], str]) -> Stage:
+def size_of(spec: PretrainSpec, corpus: Corpus) -> Size:
+    """What the spec says, and where it says nothing what the corpus does."""
+    given = {f.name: getattr(spec, f.name) for f in dataclasses.fields(Size)}
+    stated: Size = getattr(corpus, "SIZE", Size())
+    return dataclasses.replace(stated, **{name: value for name, value in given.items() if value is not None})
+
+
+def stage(size: Size, write: Callable[[random.Random], str]) -> Stage:
     """The stage of pretraining."""
-    peak = spec.learning_rate
+    peak = size.learning_rate
     return Stage(
         name="pretraining",
-        streams=(Stream("documents", (EXAMPLE,), Written(write), spec.documents_per_step),),
+        streams=(Stream("documents", (EXAMPLE,), Written(write), size.documents_per_step),),
         terms=(Term("likelihood", CrossEntropy(), frozenset({Origin.GIVEN}), PerToken()),),
-        steps=spec.steps,
+        steps=size.steps,
         learning_rate=Warmup(Cosine(peak, peak / 10), Steps(100)),
         optimiser=AdamW((0.9, 0.98), 1e-8, 0.01, 1.0),
         tokens_per_microbatch=2048,
@@ -105,16 +114,17 @@ def pretrain(spec: PretrainSpec, display: Display) -> Path:
         The folder.
     """
     corpus = corpus_named(spec.corpus)
+    size = size_of(spec, corpus)
     out = Path(spec.out)
     folder.claim(out)
     runtime = local_runtime(spec.precision)
     tokenizer = corpus.tokenizer()
     text = Text(tokenizer)
-    model = new_model(spec.shape, len(tokenizer), text.end, spec.seed).to(runtime.device)
+    model = new_model(size.shape, len(tokenizer), text.end, spec.seed).to(runtime.device)
     model.set_attn_implementation(attention_for(runtime))
     policy = Policy(model, text, runtime.autocast)
     display.say(f"pretraining {policy.parameters_count:,} parameters on the corpus {spec.corpus!r}")
-    display.begin("pretraining", spec.steps)
+    display.begin("pretraining", size.steps)
 
     def after_step(record: StepRecord) -> bool:
         step = record.now.step + 1
@@ -123,6 +133,6 @@ def pretrain(spec: PretrainSpec, display: Display) -> Path:
         display.advance(step, f"loss {row['loss']:.4f}")
         return True
 
-    train(start(stage(spec, corpus.write), policy, spec.seed), runtime, after_step)
+    train(start(stage(size, corpus.write), policy, spec.seed), runtime, after_step)
     save_model(out, policy)
     return out

@@ -11,7 +11,7 @@ from posttrain.runs.compare import CompareSpec, compare
 from posttrain.runs.display import Display
 from posttrain.runs.spec import RunSpec
 from posttrain.settings.overrides import apply
-from posttrain.settings.presets import preset, settings_for
+from posttrain.settings.presets import in_words, preset, settings_for
 
 METHODS = ("sft", "rft", "uft")
 PRESET = "tiny"
@@ -35,7 +35,8 @@ def demo(out: Path, quick: bool, steps: int | None, display: Display) -> list[di
     chosen = preset(PRESET)
     arguments = {name: apply(name, settings_for(chosen, name), []) for name in METHODS}
     workers = min(2, os.cpu_count() or 1)
-    display.say(f"preset {chosen.name}: {', '.join(f'{k}={v}' for k, v in chosen.settings.items())}")
+    for name in METHODS:
+        display.say(in_words(chosen, name))
     return compare(CompareSpec(METHODS, str(out), run, seeds=1, arguments=arguments, workers=workers), display)
 
 

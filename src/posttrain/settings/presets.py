@@ -25,12 +25,14 @@ class Preset:
     Args:
         name: the file's name.
         settings: full path of a method's setting -> value; a method that lacks one passes over it.
+        methods: per method, settings that suit it better than those.
         run: fields of a run (steps, training examples …).
         task: what is trained on where no task and no file is named.
     """
 
     name: str
     settings: Mapping[str, Any]
+    methods: Mapping[str, Mapping[str, Any]]
     run: Mapping[str, Any]
     task: Mapping[str, Any] | None
 
@@ -42,17 +44,24 @@ def preset(name: str) -> Preset:
         UserError: there is no such preset.
     """
     if name == NONE:
-        return Preset(NONE, {}, {}, None)
+        return Preset(NONE, {}, {}, {}, None)
     known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
     if name not in known:
         raise unknown("preset", name, [*known, NONE])
     content = read_document(FOLDER / f"{name}.yaml").content
-    return Preset(name, content["settings"], content["run"], content["task"])
+    return Preset(name, content["settings"], content["methods"], content["run"], content["task"])
 
 
 def settings_for(chosen: Preset, method: str) -> dict[str, Any]:
-    """The preset's settings that the method has."""
-    return {path: value for path, value in chosen.settings.items() if _has(method, path)}
+    """The preset's settings that the method has, its own before those for all."""
+    shared = {path: value for path, value in chosen.settings.items() if _has(method, path)}
+    return {**shared, **chosen.methods.get(method, {})}
+
+
+def in_words(chosen: Preset, method: str) -> str:
+    """What the preset sets for a method, on one line."""
+    listed = ", ".join(f"{path.rpartition('.')[2]}={value}" for path, value in settings_for(chosen, method).items())
+    return f"preset {chosen.name} for {method}: {listed}"
 
 
 def _has(method: str, path: str) -> bool:

@@ -78,11 +78,12 @@ def puzzle_key(claims: Sequence[Claim]) -> str:
 
 def _draw(counts: tuple[int, ...], rng: Random) -> tuple[Claim, ...] | None:
     people = rng.choice(counts)
-    claims = tuple(_claim(rng, speaker, people) for speaker in range(people))
+    claims = tuple(random_claim(rng, speaker, people) for speaker in range(people))
     return claims if len(solutions(claims)) == 1 else None
 
 
-def _claim(rng: Random, speaker: int, people: int) -> Claim:
+def random_claim(rng: Random, speaker: int, people: int) -> Claim:
+    """What ``speaker``, one of ``people``, may say."""
     kind = rng.choice(KINDS)
     if kind in CONNECTIVES:
         first, second = rng.sample(range(people), 2)

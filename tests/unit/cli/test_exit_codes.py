@@ -60,7 +60,7 @@ BAD: list[tuple[list[str], str]] = [
     (["run", "uft", "--steps", "abc"], "--steps"),
     (["run"], "name a method or a run file"),
     (["run", "utf"], "unknown method 'utf'; did you mean 'uft'?"),
-    (["run", "uft"], "give exactly one of --task NAME and --data FILE"),
+    (["run", "uft", "--preset", "none"], "give exactly one of --task NAME and --data FILE"),
     ([*RUN, "--data", "x.jsonl"], "give exactly one of --task NAME and --data FILE"),
     (["run", "uft", "--task", "countdwn"], "unknown task 'countdwn'; did you mean 'countdown'?"),
     (["run", "uft", "--data", "x.jsonl"], "there is no file 'x.jsonl'"),

@@ -20,7 +20,7 @@ arguments:
 
 
 def spec_of(path, options=None, assignments=()):
-    return run_spec(written_run(str(path)), options or {}, assignments)
+    return run_spec(written_run(str(path)), options or {}, assignments, "none")
 
 
 @pytest.fixture

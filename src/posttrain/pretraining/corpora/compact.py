@@ -12,11 +12,13 @@ import random
 from typing import Any
 
 from posttrain.pretraining.architecture import number_tokenizer
-from posttrain.pretraining.players import countdown_game
+from posttrain.pretraining.players import LARGEST_VALUE, countdown_game
 from posttrain.tasks.key_paths import ACTIONS, END, START, SYMBOLS, hidden_table
 
-KINDS = {"key path": 0.48, "countdown": 0.30, "arithmetic": 0.12, "chain sum": 0.10}
+KINDS = {"key path": 0.40, "countdown": 0.28, "arithmetic": 0.27, "chain sum": 0.05}
 """Shares of the documents."""
+OPERATORS = {"+": 0.35, "-": 0.35, "*": 0.15, "/": 0.15}
+"""Shares of the operators in plain arithmetic; there are fewer products and quotients to know."""
 RIGHT_ACTION = (0.30, 0.52)
 """How often walkers take the right action, by entry of the table; uniform between these."""
 KEY_SYMBOLS = SYMBOLS[:16]
@@ -61,18 +63,15 @@ def table_habits() -> dict[tuple[str, str], list[float]]:
 
 
 def arithmetic(numbers: random.Random) -> str:
-    """One sum, difference, product or quotient of whole numbers, none above 99."""
-    left, right = numbers.randint(1, 98), numbers.randint(1, 98)
-    small, large = sorted((left, right))
-    choices = {"-": (large, small, large - small)} if large > small else {}
-    if left + right <= 99:
-        choices["+"] = (left, right, left + right)
-    factor = numbers.randint(1, 99 // small) if small <= 49 else 1
-    choices["*"] = (small, factor, small * factor)
-    choices["/"] = (small * factor, factor, small)
-    operator = numbers.choice(sorted(choices))
-    a, b, value = choices[operator]
-    return f"{a}{operator}{b}={value}\n"
+    """One sum, difference, product or quotient of whole numbers, none above ``LARGEST_VALUE``."""
+    operator = numbers.choices(list(OPERATORS), list(OPERATORS.values()))[0]
+    if operator in "+-":
+        value = numbers.randint(2, LARGEST_VALUE)
+        left = numbers.randint(1, value - 1)
+        return f"{left}+{value - left}={value}\n" if operator == "+" else f"{value}-{left}={value - left}\n"
+    left = numbers.randint(1, LARGEST_VALUE)
+    right = numbers.randint(1, LARGEST_VALUE // left)
+    return f"{left}*{right}={left * right}\n" if operator == "*" else f"{left * right}/{right}={left}\n"
 
 
 def chain_sum(numbers: random.Random) -> str:

@@ -1,0 +1,118 @@
+"""Speed, side by side in one run: what each decision for speed is worth on this machine.
+
+``python benchmarks/speed.py`` prints a row per decision: seconds with it, seconds without it, and their ratio. The two
+sides take turns and the smallest time of each counts, so that a busy machine slows both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+
+from posttrain.engines.huggingface import HuggingFaceEngine
+from posttrain.loading import load_policy
+from posttrain.loop import one_step, start
+from posttrain.methods import rft
+from posttrain.policy import Policy
+from posttrain.rewards.verified import Verified
+from posttrain.runtime import LocalRuntime, local_runtime
+from posttrain.settings.presets import preset
+from posttrain.settings.tasks import build_task
+from posttrain.stage import Problems, Stage
+from posttrain.types import Sampling
+
+MODEL = Path(__file__).parent.parent / "src" / "posttrain" / "embedded" / "model"
+SETTINGS = rft.Reinforcement(
+    prompts_per_step=32, rollouts_per_prompt=8, groups_per_update=None, learning_rate=0.0, max_new_tokens=12,
+    kl_coefficient=0.0, entropy=0.0, tokens_per_microbatch=4096,
+)  # fmt: skip
+
+
+def stage() -> Stage:
+    """The reinforced stage of the default task, frozen at learning rate 0 so that every step is alike."""
+    task = build_task(dict(preset("tiny").task or {}))
+    problems = Problems(task.examples("train", 200, 0), task.verify, Verified(task.verify))
+    return rft.recipe(problems, steps=1, reinforcement=SETTINGS).stages[0]
+
+
+def step_seconds(policy: Policy, runtime: LocalRuntime, tokens_per_microbatch: int) -> Callable[[], float]:
+    """A function that takes one training step and says how long it took."""
+    session = start(dataclasses.replace(stage(), tokens_per_microbatch=tokens_per_microbatch), policy, 0)
+
+    def measured() -> float:
+        began = time.perf_counter()
+        one_step(session, runtime)
+        return time.perf_counter() - began
+
+    return measured
+
+
+def without_skipping(policy: Policy, runtime: LocalRuntime) -> Callable[[], float]:
+    """The same step with every sequence sent through the model."""
+    measured = step_seconds(policy, runtime, SETTINGS.tokens_per_microbatch)
+
+    def unskipped() -> float:
+        with patch("posttrain.objectives.clipped.ClippedPolicy.inert", lambda self, sequence: False):
+            return measured()
+
+    return unskipped
+
+
+def generation_seconds(policy: Policy, copies: int) -> Callable[[], float]:
+    """Sampling 8 completions of each of 32 prompts, the prompt run once per group, or once per completion."""
+    engine = HuggingFaceEngine()
+    engine.load(policy, 0)
+    task = build_task(dict(preset("tiny").task or {}))
+    prompts = [policy.text.encode(e.prompt) for e in task.examples("train", 32, 0)]
+
+    def measured() -> float:
+        began = time.perf_counter()
+        repeated = [prompt for prompt in prompts for _ in range(copies)]
+        engine.generate(repeated, Sampling(1.0, 12), 8 // copies, torch.Generator().manual_seed(0))
+        return time.perf_counter() - began
+
+    return measured
+
+
+def paired(name: str, with_it: Callable[[], float], without_it: Callable[[], float], rounds: int) -> None:
+    """Let both take turns and print the smallest times."""
+    with_it(), without_it()
+    first, second = [], []
+    for _ in range(rounds):
+        first.append(with_it())
+        second.append(without_it())
+    ratio = min(second) / min(first)
+    print(f"{name:58s} {min(first):8.3f} s {min(second):8.3f} s {ratio:6.2f} x", flush=True)
+
+
+def main() -> None:
+    """Measure everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    torch.set_num_threads(1)
+    full, auto = local_runtime("float32"), local_runtime("auto")
+    policy = load_policy(MODEL, full)
+    print(f"{'':58s} {'with':>10s} {'without':>10s}   without / with")
+    ours = step_seconds(policy, full, 4096)
+    paired("sequences without any gradient are skipped", ours, without_skipping(policy, full), rounds)
+    paired("micro-batches of 4,096 tokens against 1,024", ours, step_seconds(policy, full, 1024), rounds)
+    paired("one prefill per group", generation_seconds(policy, 1), generation_seconds(policy, 8), rounds)
+    if auto.autocast is not None:
+        fast, fused = load_policy(MODEL, auto), load_policy(MODEL, auto)
+        fused.model.set_attn_implementation("sdpa")
+        paired("bfloat16 products (this processor has them)", step_seconds(fast, auto, 4096), ours, rounds)
+        paired(
+            "bfloat16: attention by matrix products, not fused",
+            step_seconds(fast, auto, 4096), step_seconds(fused, auto, 4096), rounds,
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Puzzles of knights and knaves with reasoning in the right form and without insight, worded as in UFT's released data.
+
+Everybody's claim is quoted as it was made; whether it is found to contradict anything is drawn by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from posttrain.tasks.knights_and_knaves import random_claim
+from posttrain.tasks.knights_forms import conclusions, listed, role_word, sentence
+from posttrain.tasks.reasoning_prompt import answer_tail, reasoning_prompt
+
+NAMES = (
+    *("Abigail", "Aiden", "Alexander", "Amelia", "Aria", "Aurora", "Ava", "Avery", "Benjamin", "Charlotte", "Chloe"),
+    *("Daniel", "David", "Elizabeth", "Ella", "Emily", "Emma", "Ethan", "Evelyn", "Grace", "Harper", "Henry"),
+    *("Isabella", "Jack", "Jackson", "Jacob", "James", "Joseph", "Liam", "Lily", "Logan", "Lucas", "Luke", "Mason"),
+    *("Matthew", "Mia", "Michael", "Noah", "Oliver", "Olivia", "Owen", "Penelope", "Riley", "Samuel", "Scarlett"),
+    *("Sebastian", "Sofia", "Sophia", "Victoria", "William", "Zoey"),
+)
+UTTERANCES = (
+    *('{name} commented, "{claim}".', '"{claim}" - {name}.', '{name} was heard saying, "{claim}".'),
+    *('According to {name}, "{claim}".', "{name} expressed that {claim}.", 'In a statement by {name}: "{claim}".'),
+    *('{name} said, "{claim}."', '"{claim}," {name} declared.', "In {name}'s words: \"{claim}\"."),
+    *("{name} said that {claim}.", "{name} told you that {claim}.", '{name} asserted: "{claim}".'),
+    *('"{claim}," {name} claimed.', 'As {name} put it, "{claim}".', '{name} noted, "{claim}".'),
+    *('"{claim}," {name} mentioned.', '{name} stated, "{claim}".', '{name} remarked, "{claim}".'),
+)
+ISLAND = (
+    "A very special island is inhabited only by knights and knaves. Knights always tell the truth, and knaves always lie. "
+)
+REJECTED = 0.35
+"""How often a role is said to be impossible."""
+RECONSIDERED = 0.5
+"""How often the other role is then said to be impossible as well, if there is somebody to go back to."""
+
+
+@dataclass(frozen=True)
+class Puzzle:
+    """Who was met and what they said, in words."""
+
+    names: tuple[str, ...]
+    claims: tuple[str, ...]
+
+    def question(self, quotes: Random) -> str:
+        """The story without its beginning; ``quotes`` varies how people are quoted."""
+        said = (quotes.choice(UTTERANCES).format(name=n, claim=c) for n, c in zip(self.names, self.claims))
+        people = f"You meet {len(self.names)} inhabitants: {listed(self.names)}. "
+        return f"{people}{' '.join(said)} So who is a knight and who is a knave?"
+
+
+def puzzle(numbers: Random, people: int) -> Puzzle:
+    """Random names and claims; it may have no solution or several."""
+    names = tuple(numbers.sample(NAMES, people))
+    claims = (random_claim(numbers, speaker, people) for speaker in range(people))
+    return Puzzle(names, tuple(sentence(claim, names) for claim in claims))
+
+
+def full_prompt(question: str) -> str:
+    """The question as the released data asks it."""
+    return reasoning_prompt(ISLAND + question, "(1) Zoey is a knight\n(2) Oliver is a knight\n(3)...")
+
+
+def reasoning(numbers: Random, met: Puzzle) -> str:
+    """Assumptions, exclusions and a conclusion that agrees with them; at most one assumption is taken back."""
+    roles: dict[int, bool] = {}
+    to_place = numbers.sample(range(len(met.names)), len(met.names))
+    text, went_back = "", False
+    while to_place:
+        person = to_place[0]
+        possible = numbers.random() >= REJECTED
+        text += "" if possible else excluded(numbers, met, roles, person, True)
+        knights = [other for other, role in roles.items() if role]
+        if not possible and knights and not went_back and numbers.random() < RECONSIDERED:
+            text += excluded(numbers, met, roles, person, False)
+            person, went_back = knights[-1], True
+            text += f"We have exhausted all possibilities for {met.names[to_place[0]]}, "
+            text += f"so let us go back and reconsider {met.names[person]}.\n"
+            placed = list(roles)
+            to_place = [*placed[placed.index(person) :], *to_place]
+            roles = {other: roles[other] for other in placed[: placed.index(person)]}
+        roles[person] = possible
+        text += assumed(met, person, possible)
+        to_place = to_place[1:]
+    solution = conclusions(met.names, [roles[person] for person in range(len(met.names))])
+    lines = "\n".join(solution)
+    return f"{text}Therefore, {lines}{answer_tail(lines)}"
+
+
+def assumed(met: Puzzle, person: int, role: bool) -> str:
+    """A role that is found to be possible."""
+    claim = f"their {'' if role else 'false '}claim that {met.claims[person]}"
+    return f"Assume {met.names[person]} is a {role_word(role)}. No contradiction is found in {claim}.\n"
+
+
+def excluded(numbers: Random, met: Puzzle, roles: dict[int, bool], person: int, role: bool) -> str:
+    """A role that is said to be impossible because of somebody's claim."""
+    speaker = numbers.choice([person, *roles])
+    whose = "their own" if speaker == person else met.names[speaker]
+    kind = "" if {**roles, person: role}[speaker] else "false "
+    why = f"this would contradict the {kind}claim of {whose} that {met.claims[speaker]}"
+    return f"{met.names[person]} cannot be a {role_word(role)}, because {why}.\n"

@@ -1,0 +1,86 @@
+"""The corpus in the authors' forms: the same every time, writable, right in form and blind to the answer."""
+
+import random
+import re
+
+import pytest
+
+from posttrain.pretraining.corpora import authors
+from posttrain.pretraining.islanders import UTTERANCES, puzzle, reasoning
+from posttrain.tasks.answers import LastMatch
+from posttrain.tasks.arithmetic import evaluate
+from posttrain.tasks.countdown import CountdownProblem, judge
+from posttrain.tasks.knights_forms import AuthorsForm
+from posttrain.text import Text
+
+
+def documents(count, write=authors.write, seed=0):
+    numbers = random.Random(seed)
+    return [write(numbers) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def text():
+    return Text(authors.tokenizer())
+
+
+def test_the_same_seed_writes_the_same_documents():
+    assert documents(50) == documents(50)
+    assert documents(50) != documents(50, seed=1)
+
+
+def test_the_tokenizer_is_the_same_whenever_it_is_made(text):
+    again = authors.tokenizer()
+    assert again.get_vocab() == text.tokenizer.get_vocab()
+    assert len(again) <= authors.TOKENS
+    assert all(again.tokenize(d) == text.tokenizer.tokenize(d) for d in documents(20))
+
+
+def test_every_document_comes_back_from_its_tokens_and_fits_the_context(text):
+    for document in documents(300):
+        tokens = text.encode(document)
+        assert text.decode(tokens) == document
+        assert len(tokens) < authors.SIZE.shape.context
+
+
+def test_numbers_are_one_token_where_they_follow_a_space(text):
+    assert all(len(text.encode(f" {number}")) == 1 for number in range(1, 100))
+
+
+def test_countdown_tries_are_legal_and_seldom_right():
+    verdicts = [judge_countdown(d) for d in documents(1000, authors.countdown)]
+    assert {v.reason for v in verdicts} <= {"right", "wrong value"}
+    assert sum(v.score == 1.0 for v in verdicts) < 0.02 * len(verdicts)
+
+
+def test_arithmetic_is_right():
+    written = "".join(documents(200, authors.arithmetic) + documents(200, authors.countdown))
+    sums = re.findall(r"(\d+ [-+*/] \d+) = (\d+)\n", written)
+    assert len(sums) > 2000
+    assert all(evaluate(left) == int(value) for left, value in sums)
+
+
+def test_reasoning_about_islanders_is_well_formed_and_blind():
+    numbers = random.Random(0)
+    roles, quoted = [], 0
+    for _ in range(400):
+        met = puzzle(numbers, 3)
+        written = reasoning(numbers, met)
+        answer = LastMatch()(written)
+        roles.append(AuthorsForm().roles(answer, met.names))
+        claims = re.findall(r"claim (?:of .*? )?that (.*)\.\n", written)
+        quoted += len(claims)
+        assert set(claims) <= set(met.claims)
+    assert None not in roles
+    assert quoted > 1200
+    assert len(set(roles)) == 8
+    assert 0.5 < sum(map(sum, roles)) / 1200 < 0.8
+
+
+def test_all_ways_of_quoting_name_the_speaker_and_the_claim():
+    assert all("{name}" in u and "{claim}" in u for u in UTTERANCES)
+
+
+def judge_countdown(document):
+    given, target = re.search(r"numbers \[([\d, ]+)\].*? equals (\d+)", document).groups()
+    return judge(LastMatch()(document), CountdownProblem(tuple(map(int, given.split(", "))), int(target)))
