@@ -81,6 +81,42 @@ def base(folder: Path) -> list[str]:
     return [*lines, ""]
 
 
+def pretraining(folder: Path) -> list[str]:
+    """How far the loss of a pretraining fell."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    first, last = rows[0]["loss"], statistics.fmean(row["loss"] for row in rows[-50:])
+    return [f"Loss per token: {first:.2f} at step 1, {last:.3f} over the last 50 of {len(rows)} steps.", ""]
+
+
+def real_data(folder: Path) -> list[str]:
+    """The four things that must hold of a unified run on real data."""
+    facts = read(folder / "checks.json")
+    nll, reward, hints, end = (facts[key] for key in ("hint_nll", "hinted_reward", "hint_fraction", "accuracy"))
+    low, high = end["base_ci95"]
+    rows = {
+        "hint NLL falls by half": (nll, f"{nll['first']:.3f} → {nll['last']:.3f} nats per token ({nll['ratio']:.2f})"),
+        "hinted reward exceeds un-hinted": (
+            reward,
+            f"{reward['hinted']:.3f} against {reward['scratch']:.3f} over {reward['steps']} steps, difference "
+            f"{reward['difference']:+.3f} ± {reward['standard_error']:.3f}",
+        ),
+        "realised hint fraction within 3 standard errors of the schedule": (
+            hints,
+            f"{hints['realised']:.4f} against {hints['expected']:.4f} over {hints['draws']} draws: "
+            f"{hints['deviation_in_standard_errors']:+.2f} standard errors",
+        ),
+        "un-hinted held-out accuracy ends above the base's interval": (
+            end,
+            f"{end['end']:.1%} against {end['base']:.1%} [{low:.1%}, {high:.1%}], n = {end['n']}",
+        ),
+    }
+    lines = ["| what must hold | measured | |", "|---|---|---|"]
+    lines += [
+        f"| {name} | {text} | {'holds' if check['holds'] else '**fails**'} |" for name, (check, text) in rows.items()
+    ]
+    return [*lines, ""]
+
+
 def arm_row(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """One arm of a comparison."""
     seeds = " / ".join(f"{100 * row['accuracy']:.1f}" for row in rows)
@@ -149,7 +185,13 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-_PAGES = {"base": base, "comparison": comparison, "theory": theory}
+_PAGES = {
+    "base": base,
+    "comparison": comparison,
+    "pretraining": pretraining,
+    "real_data": real_data,
+    "theory": theory,
+}
 
 
 def main() -> None:

@@ -67,9 +67,7 @@ def hinted_reward(metrics: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def hint_fraction(
-    rollouts: Iterable[Row], law: BinomialCosine, parts: Mapping[str, int], steps: int
-) -> dict[str, Any]:
+def hint_fraction(rollouts: Iterable[Row], law: BinomialCosine, parts: Mapping[str, int], steps: int) -> dict[str, Any]:
     """The drawn fractions of all prompts against what the schedule expects of them, in standard errors.
 
     A group shares its hint, so every prompt of a step counts once.

@@ -1,7 +1,8 @@
 """Measure the claims again: ``python claims/run.py [NAME ...]``; finished parts of a comparison are kept.
 
 Each claim's command runs with ``--out runs/claims/NAME``; the files that prove it go to ``results/NAME`` together with
-``claim.json``: the command, how long it took, on what machine, with which versions. Then the page is written.
+``claim.json``: the command, how long it took, on what machine, with which versions. Then the page is written. Claims
+about UFT's published files need ``DATA``, the folder of the files, in the environment; without it they are left out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from page import write_page
+from real_data import write_checks
 from table import CLAIMS, Claim
 
 ROOT = Path(__file__).parent.parent
@@ -26,10 +28,12 @@ ROOT = Path(__file__).parent.parent
 def measure(claim: Claim) -> None:
     """Run the claim's command and keep its evidence."""
     out = ROOT / "runs" / "claims" / claim.name
-    command = [*shlex.split(claim.command), "--out", str(out)]
+    command = [*map(os.path.expandvars, shlex.split(claim.command)), "--out", str(out)]
     command[0] = str(Path(sys.executable).with_name("posttrain"))
     began = time.monotonic()
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    if claim.page == "real_data":
+        write_checks(out)
     evidence = ROOT / "results" / claim.name
     evidence.mkdir(parents=True, exist_ok=True)
     for name in claim.kept:
@@ -58,8 +62,12 @@ def main() -> None:
     if unknown:
         sys.exit(f"unknown claim {sorted(unknown)[0]!r}; known: {', '.join(claim.name for claim in CLAIMS)}")
     for claim in CLAIMS:
-        if claim.name in wanted:
-            measure(claim)
+        if claim.name not in wanted:
+            continue
+        if "$DATA" in claim.command and "DATA" not in os.environ:
+            print(f"{claim.name} is left out: set DATA to the folder of UFT's published files")
+            continue
+        measure(claim)
     write_page()
 
 

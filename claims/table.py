@@ -9,6 +9,8 @@ RATES = "--tune learning_rate=1e-4,3e-4,1e-3,3e-3"
 CREDITS = "--tune credit=standardised,centred,leave_one_out"
 LIKELIHOODS = "--tune likelihood=0.001,0.01,0.1"
 COMPARISON_FILES = ("comparison.json", "paired.json", "tuning.json", "base.json")
+AUTHORS_BASE = "runs/claims/authors_base"
+REAL_FILES = ("checks.json", "summary.json", "base.json")
 
 
 @dataclass(frozen=True)
@@ -18,9 +20,10 @@ class Claim:
     Args:
         name: its folder under ``results/``.
         title: what it is about, for the page.
-        command: without ``--out``, which the runner adds.
+        command: without ``--out``, which the runner adds; ``$DATA`` is the folder of UFT's published parquet files,
+            taken from the environment.
         kept: files of the output folder that are copied to ``results/``.
-        page: how the page shows it: ``comparison`` or ``theory``.
+        page: how the page shows it: ``base``, ``comparison``, ``pretraining``, ``real_data`` or ``theory``.
     """
 
     name: str
@@ -82,5 +85,26 @@ CLAIMS = (
         "--set task.counts=[4] --set task.largest_number=12 --set task.largest_value=99 --workers 2",
         COMPARISON_FILES,
         "comparison",
+    ),
+    Claim(
+        "authors_base",
+        "A base for real data, pretrained on text in the form of UFT's published files",
+        "posttrain pretrain --corpus authors",
+        ("metrics.jsonl",),
+        "pretraining",
+    ),
+    Claim(
+        "real_countdown",
+        "UFT on the published Countdown file",
+        f"posttrain run claims/real_countdown.yaml --model {AUTHORS_BASE} --data $DATA/countdown-train.parquet",
+        REAL_FILES,
+        "real_data",
+    ),
+    Claim(
+        "real_knights",
+        "UFT on the published knights-and-knaves file",
+        f"posttrain run claims/real_knights.yaml --model {AUTHORS_BASE} --data $DATA/knights-and-knaves-train.parquet",
+        REAL_FILES,
+        "real_data",
     ),
 )

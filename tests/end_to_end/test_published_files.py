@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from fixtures.small_runs import rows, small_spec
+from fixtures.small_runs import REINFORCED, rows, small_spec
 from posttrain.pretraining.architecture import Shape, new_model
 from posttrain.pretraining.corpora import authors
 from posttrain.runs.display import Silent
@@ -31,7 +31,6 @@ def model(tmp_path_factory):
 def test_a_random_model_trains_on_a_few_rows(name, model, tmp_path):
     few = tmp_path / name
     pyarrow.parquet.write_table(pyarrow.parquet.read_table(FOLDER / name).slice(0, 80), few)
-    # Of 80 rows in a row, some may be longer than the context: 5% are left out, not refused.
     spec = small_spec(
         "uft",
         model,
@@ -42,10 +41,11 @@ def test_a_random_model_trains_on_a_few_rows(name, model, tmp_path):
         evaluation_examples=2,
         evaluation_tokens=4,
         base_samples=0,
+        arguments={"reinforcement": REINFORCED, "hints": {"start": 1.0, "end": 1.0}},
     )
     summary = run(spec, Silent())
     metrics = rows(tmp_path / "run" / "metrics.jsonl")
     assert summary["steps"] == len(metrics) == 2
+    assert [row["hint_fraction"] for row in metrics] == [1.0, 0.0]
     assert metrics[0]["loss/hint likelihood"] > 0
-    assert metrics[0]["hint_fraction"] > 0
     assert summary["n"] == 2

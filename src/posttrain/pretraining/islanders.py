@@ -5,7 +5,6 @@ Everybody's claim is quoted as it was made; whether it is found to contradict an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -23,14 +22,12 @@ NAMES = (
 UTTERANCES = (
     *('{name} commented, "{claim}".', '"{claim}" - {name}.', '{name} was heard saying, "{claim}".'),
     *('According to {name}, "{claim}".', "{name} expressed that {claim}.", 'In a statement by {name}: "{claim}".'),
-    *('{name} said, "{claim}."', '"{claim}," {name} declared.', "In {name}'s words: \"{claim}\"."),
+    *('{name} said, "{claim}."', '"{claim}," {name} declared.', 'In {name}\'s words: "{claim}".'),
     *("{name} said that {claim}.", "{name} told you that {claim}.", '{name} asserted: "{claim}".'),
     *('"{claim}," {name} claimed.', 'As {name} put it, "{claim}".', '{name} noted, "{claim}".'),
     *('"{claim}," {name} mentioned.', '{name} stated, "{claim}".', '{name} remarked, "{claim}".'),
 )
-ISLAND = (
-    "A very special island is inhabited only by knights and knaves. Knights always tell the truth, and knaves always lie. "
-)
+ISLAND = "A very special island is inhabited only by knights and knaves. Knights always tell the truth, and knaves always lie. "
 REJECTED = 0.35
 """How often a role is said to be impossible."""
 RECONSIDERED = 0.5

@@ -17,7 +17,11 @@ from posttrain.pretraining.size import Size
 from posttrain.tasks.countdown import LARGEST_NUMBER, TARGETS
 from posttrain.tasks.countdown_forms import AuthorsForm
 
-SIZE = Size(Shape(hidden=128, layers=5, heads=4, key_value_heads=2, feed_forward=384, context=1152), steps=1000, documents_per_step=16)
+SIZE = Size(
+    Shape(hidden=128, layers=5, heads=4, key_value_heads=2, feed_forward=384, context=1152),
+    steps=1000,
+    documents_per_step=16,
+)
 TOKENS = 1024
 """Of the tokenizer, which has seen this many documents:"""
 DOCUMENTS_OF_THE_TOKENIZER = 3000

@@ -13,8 +13,10 @@ from typing import Any
 
 from posttrain.pretraining.architecture import number_tokenizer
 from posttrain.pretraining.players import LARGEST_VALUE, countdown_game
+from posttrain.pretraining.size import Size
 from posttrain.tasks.key_paths import ACTIONS, END, START, SYMBOLS, hidden_table
 
+SIZE = Size(steps=5000, documents_per_step=128, learning_rate=3e-3)
 KINDS = {"key path": 0.40, "countdown": 0.28, "arithmetic": 0.27, "chain sum": 0.05}
 """Shares of the documents."""
 OPERATORS = {"+": 0.35, "-": 0.35, "*": 0.15, "/": 0.15}
