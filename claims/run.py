@@ -28,12 +28,19 @@ ROOT = Path(__file__).parent.parent
 def measure(claim: Claim) -> None:
     """Run the claim's command and keep its evidence."""
     out = ROOT / "runs" / "claims" / claim.name
+    if claim.page != "comparison":
+        shutil.rmtree(out, ignore_errors=True)
     command = [*map(os.path.expandvars, shlex.split(claim.command)), "--out", str(out)]
     command[0] = str(Path(sys.executable).with_name("posttrain"))
     began = time.monotonic()
     subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
     if claim.page == "real_data":
         write_checks(out)
+    keep(claim, out, time.monotonic() - began)
+
+
+def keep(claim: Claim, out: Path, seconds: float) -> None:
+    """Copy the evidence and write down how it came about."""
     evidence = ROOT / "results" / claim.name
     evidence.mkdir(parents=True, exist_ok=True)
     for name in claim.kept:
@@ -41,7 +48,7 @@ def measure(claim: Claim) -> None:
             shutil.copy(out / name, evidence / name)
     facts = {
         "command": f"{claim.command} --out runs/claims/{claim.name}",
-        "seconds": round(time.monotonic() - began),
+        "seconds": round(seconds),
         "machine": f"{processor()}, {os.cpu_count()} cores",
         "versions": {name: version(name) for name in ("posttrain", "torch", "transformers")},
     }
@@ -65,7 +72,7 @@ def main() -> None:
         if claim.name not in wanted:
             continue
         if "$DATA" in claim.command and "DATA" not in os.environ:
-            print(f"{claim.name} is left out: set DATA to the folder of UFT's published files")
+            sys.stderr.write(f"{claim.name} is left out: set DATA to the folder of UFT's published files\n")
             continue
         measure(claim)
     write_page()

@@ -81,8 +81,8 @@ CLAIMS = (
     Claim(
         "countdown",
         "Countdown with four numbers, compact form",
-        f"posttrain compare {ARMS} --seeds 3 {RATES} {CREDITS} {LIKELIHOODS} --task countdown --set task.form=compact_form "
-        "--set task.counts=[4] --set task.largest_number=12 --set task.largest_value=99 --workers 2",
+        f"posttrain compare {ARMS} --seeds 3 {RATES} {CREDITS} {LIKELIHOODS} --task countdown --workers 2 "
+        "--set task.form=compact_form --set task.counts=[4] --set task.largest_number=12 --set task.largest_value=48",
         COMPARISON_FILES,
         "comparison",
     ),

@@ -27,7 +27,10 @@ UTTERANCES = (
     *('"{claim}," {name} claimed.', 'As {name} put it, "{claim}".', '{name} noted, "{claim}".'),
     *('"{claim}," {name} mentioned.', '{name} stated, "{claim}".', '{name} remarked, "{claim}".'),
 )
-ISLAND = "A very special island is inhabited only by knights and knaves. Knights always tell the truth, and knaves always lie. "
+ISLAND = (
+    "A very special island is inhabited only by knights and knaves. "
+    "Knights always tell the truth, and knaves always lie. "
+)
 REJECTED = 0.35
 """How often a role is said to be impossible."""
 RECONSIDERED = 0.5

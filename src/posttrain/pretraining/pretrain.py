@@ -32,7 +32,7 @@ EXAMPLE = Example("document", "")
 
 
 class Corpus(Protocol):
-    """A module of ``pretraining/corpora``; it may also state its :class:`~posttrain.pretraining.size.Size` as ``SIZE``."""
+    """A module of ``pretraining/corpora``; it may also state as ``SIZE`` how large its model is."""
 
     def write(self, numbers: random.Random) -> str:
         """One document."""
@@ -45,7 +45,7 @@ class Corpus(Protocol):
 
 @dataclass(frozen=True)
 class PretrainSpec:
-    """How a base model is made; what is ``None`` is as the corpus' :class:`~posttrain.pretraining.size.Size` says.
+    """How a base model is made; what is ``None`` is as the corpus' ``SIZE`` says.
 
     Args:
         out: folder of the model, in Hugging Face format.
