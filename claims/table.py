@@ -58,15 +58,14 @@ CLAIMS = (
     Claim(
         "key_paths_longer",
         "The same for twice as many steps",
-        f"posttrain compare {ARMS} --seeds 5 --steps 120 {RATES} {CREDITS} {LIKELIHOODS} --workers 2",
+        f"posttrain compare {ARMS} --seeds 3 --steps 120 {RATES} --workers 2",
         COMPARISON_FILES,
         "comparison",
     ),
     Claim(
         "key_paths_random_faults",
         "The same with random faults instead of misconceptions",
-        f"posttrain compare {ARMS} --seeds 5 {RATES} {CREDITS} {LIKELIHOODS} --set task.misconceptions=0.0 "
-        "--set task.corrupted=0.14 --workers 2",
+        f"posttrain compare {ARMS} --seeds 3 {RATES} --set task.misconceptions=0.0 --set task.corrupted=0.14 --workers 2",
         COMPARISON_FILES,
         "comparison",
     ),

@@ -23,6 +23,7 @@ from posttrain.runs.spec import RunSpec
 from posttrain.settings.overrides import apply, settings_named
 
 COMPARISON, PAIRED, TUNING = "comparison.json", "paired.json", "tuning.json"
+ONLY_AT_THE_END = 1_000_000
 TUNING_SEED = 1_000
 """Tuning runs never share a seed with the measured ones."""
 UNFIT_FOR_A_NAME = re.compile(r"[^\w.+=-]+")
@@ -160,7 +161,9 @@ def _with(method: str, chosen: _Chosen, setting: str, value: Any) -> _Chosen:
 def _tuning_spec(spec: CompareSpec, method: str, candidate: _Chosen) -> RunSpec:
     out = str(Path(spec.out) / "tuning" / candidate.name(method, TUNING_SEED))
     run = dataclasses.replace(spec.run, method=method, seed=TUNING_SEED, out=out, arguments=candidate.arguments)
-    return dataclasses.replace(run, evaluation_split="validation", rollouts_kept_per_step=0)
+    return dataclasses.replace(
+        run, evaluation_split="validation", rollouts_kept_per_step=0, evaluate_every=ONLY_AT_THE_END
+    )
 
 
 def _record_tuning(

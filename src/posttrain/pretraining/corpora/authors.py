@@ -23,8 +23,9 @@ SIZE = Size(
     documents_per_step=16,
 )
 TOKENS = 1024
-"""Of the tokenizer, which has seen this many documents:"""
-DOCUMENTS_OF_THE_TOKENIZER = 3000
+"""Size of the vocabulary."""
+TOKENIZED_DOCUMENTS = 3000
+"""How many documents the tokenizer is trained on."""
 
 KINDS = {"countdown": 0.50, "knights": 0.22, "arithmetic": 0.28}
 """Shares of the documents."""
@@ -40,7 +41,7 @@ THINKING = "\n<think> "
 def tokenizer() -> Any:
     """A byte-level BPE, the same whenever it is made."""
     numbers = random.Random("authors/tokenizer")
-    return byte_pair_tokenizer((write(numbers) for _ in range(DOCUMENTS_OF_THE_TOKENIZER)), TOKENS)
+    return byte_pair_tokenizer((write(numbers) for _ in range(TOKENIZED_DOCUMENTS)), TOKENS)
 
 
 def write(numbers: random.Random) -> str:
