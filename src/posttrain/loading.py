@@ -27,12 +27,14 @@ def load_policy(folder: str | Path, runtime: LocalRuntime) -> Policy:
 
     folder = Path(folder)
     check_model_folder(folder)
+    attention = attention_for(runtime)
     try:
         model: Any
         model, found = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32,
-            attn_implementation=attention_for(runtime),
+            # Unasked, transformers takes the fused kernels where the model has them; asked, it refuses where not.
+            attn_implementation=None if attention == "sdpa" else attention,
             local_files_only=True,
             output_loading_info=True,
         )

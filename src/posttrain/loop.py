@@ -40,7 +40,11 @@ class TooManyUnscorable(Exception):
 
 @dataclass
 class Spent:
-    """What a run has used up so far; travels through checkpoints."""
+    """What a run has used up so far; travels through checkpoints.
+
+    ``flops`` counts 2 per parameter and token of a pass, whether of the policy or of a frozen one, and 4 more where it
+    has a gradient.
+    """
 
     completions_sampled: int = 0
     tokens_sampled: int = 0
@@ -137,6 +141,8 @@ def one_step(session: Session, runtime: LocalRuntime) -> StepRecord:
     sequences = annotate(
         collection.sequences, policy, session.frozen, stage.signals_needed, stage.tokens_per_microbatch
     )
+    annotated = len(stage.signals_needed) * sum(len(s.tokens) for s in sequences)
+    session.spent.flops += 2.0 * policy.parameters_count * annotated
     losses: dict[str, float] = {term.name: 0.0 for term in stage.terms}
     norms, skipped = [], 0
     order = now.generator("minibatches")
@@ -175,7 +181,7 @@ def _gradient(
         runtime.backward(loss)
         tokens = int(batch.attention_mask.sum())
         session.spent.tokens_trained += tokens
-        session.spent.flops += 6.0 * policy.parameters_count * tokens
+        session.spent.flops += (6.0 + 2.0 * len(stage.views_needed)) * policy.parameters_count * tokens
     return len(weighed) - len(alive)
 
 

@@ -32,8 +32,8 @@ class Policy:
         autocast: the dtype of matrix products, or ``None`` to compute in the weights' own type.
 
     Raises:
-        UserError: the model's output head is not the plain projection (with optional scaling and soft-capping) that
-            chunked log-probabilities rest on.
+        UserError: the model states no longest sequence, its logits are not finite, or its output head is not the plain
+            projection (with optional scaling and soft-capping) that chunked log-probabilities rest on.
     """
 
     def __init__(self, model: Any, text: Text, autocast: torch.dtype | None = None) -> None:
@@ -41,6 +41,8 @@ class Policy:
         self.model = model.eval()
         self.text = text
         self.autocast = autocast
+        if getattr(model.config, "max_position_embeddings", None) is None:  # Bloom, MPT
+            raise UserError(f"{type(model).__name__} is not supported: its config states no max_position_embeddings")
         self._check_head()
 
     @property
@@ -87,6 +89,8 @@ class Policy:
         with torch.no_grad():
             whole = self.model(input_ids=tokens, use_cache=False).logits
             ours = self.head(self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state)
+        if not bool(torch.isfinite(whole).all()):
+            raise UserError(f"this {type(self.model).__name__} computes logits that are not finite; its weights are lost")
         if not torch.allclose(whole.to(ours.dtype), ours, rtol=1e-3, atol=1e-3):
             raise UserError(
                 f"{type(self.model).__name__} computes its logits in a way that is not supported; "

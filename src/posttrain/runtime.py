@@ -45,8 +45,8 @@ def local_runtime(precision: Precision = "auto", device: str | None = None) -> L
     """
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if precision == "auto":
-        fast = torch.cuda.is_bf16_supported() if chosen.type == "cuda" else _cpu_multiplies_bfloat16()
-        precision = "bfloat16" if fast else "float32"
+        multiplies = _gpu_multiplies_bfloat16 if chosen.type == "cuda" else _cpu_multiplies_bfloat16
+        precision = "bfloat16" if multiplies() else "float32"
     return LocalRuntime(chosen, torch.bfloat16 if precision == "bfloat16" else None)
 
 
@@ -57,6 +57,11 @@ def attention_for(runtime: LocalRuntime) -> str:
     2.13, sequences of 25 to 60 tokens: ``benchmarks/speed.py``), so those are taken there.
     """
     return "eager" if runtime.device.type == "cpu" and runtime.autocast is not None else "sdpa"
+
+
+def _gpu_multiplies_bfloat16() -> bool:
+    """Older GPUs emulate bfloat16, which is slower than float32."""
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _cpu_multiplies_bfloat16() -> bool:

@@ -166,6 +166,12 @@ class Stage:
         return frozenset(needed)
 
     @property
+    def views_needed(self) -> frozenset[str]:
+        """The frozen policies that objectives run beside the one that is trained, on every sequence of an update."""
+        needs = {n for t in self.terms for n in t.objective.needs}
+        return frozenset(n.removeprefix("policy/") for n in needs if n.startswith("policy/"))
+
+    @property
     def several_updates(self) -> bool:
         """Whether a collection is trained on more than once, or in more than one part."""
         prompts = sum(s.prompts_per_step for s in self.streams)

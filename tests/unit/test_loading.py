@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, BloomConfig, BloomForCausalLM, Gemma2Config, Gemma2ForCausalLM
 
-from fixtures.folders import model_folder
+from fixtures.folders import CONTEXT, VOCABULARY, model_folder
 from fixtures.training import CPU
 from posttrain.errors import UserError
 from posttrain.loading import load_policy
@@ -116,3 +116,36 @@ def test_the_tokenizer_is_the_one_that_was_saved(tmp_path: Path) -> None:
     assert loaded.text.encode(text).tolist() == tokenizer(text)["input_ids"]
     assert loaded.text.decode(loaded.text.encode(text)) == text
     assert loaded.text.end == tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize("precision", [None, torch.bfloat16])
+def test_a_model_without_fused_attention_is_loaded_all_the_same(tmp_path: Path, precision: torch.dtype | None) -> None:
+    folder = model_folder(tmp_path, "llama")
+    sizes = {"vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": CONTEXT}
+    Gemma2ForCausalLM(Gemma2Config(**sizes, **heads, eos_token_id=0)).save_pretrained(folder)
+    policy = load_policy(folder, LocalRuntime(torch.device("cpu"), precision))
+    assert policy.model.config._attn_implementation == "eager"
+
+
+def test_a_model_that_states_no_longest_sequence_is_refused(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path, "llama")
+    config = BloomConfig(vocab_size=VOCABULARY, hidden_size=32, n_layer=1, n_head=2, eos_token_id=0)
+    BloomForCausalLM(config).save_pretrained(folder)
+    with pytest.raises(UserError, match="BloomForCausalLM is not supported"):
+        load_policy(folder, CPU)
+
+
+def test_weights_that_a_diverged_run_left_are_called_what_they_are(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path, "llama")
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: w * 1e30 for name, w in weights.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="not finite"):
+        load_policy(folder, CPU)
+
+
+def test_a_gpu_that_only_emulates_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert local_runtime("auto", "cuda").autocast is None
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    assert local_runtime("auto", "cuda").autocast is torch.bfloat16

@@ -27,7 +27,7 @@ from posttrain.loop import NonFinite, TooManyUnscorable, start
 from posttrain.methods import rft, sft
 from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.cross_entropy import CrossEntropy
-from posttrain.objectives.kl import EstimatedKl
+from posttrain.objectives.kl import EstimatedKl, ExactKl
 from posttrain.policy import Policy
 from posttrain.protocols import Term
 from posttrain.rollouts.demonstrations import Demonstrations
@@ -230,6 +230,21 @@ def test_everything_that_is_spent_is_counted(policy: Policy) -> None:
     assert session.spent.tokens_trained == sum(len(r.tokens) for r in rollouts)
     assert session.spent.updates == 4
     assert session.spent.flops > 0
+
+
+@pytest.mark.parametrize(
+    ("kl", "updates", "forward_passes"), [(None, 1, 0), (None, 2, 1), (EstimatedKl(), 2, 2), (ExactKl(), 2, 2)]
+)
+def test_passes_of_old_and_frozen_policies_are_work_too(policy: Policy, kl, updates: int, forward_passes: int) -> None:
+    rows = [group(1.0, 0.0), group(0.0, 1.0)]
+    terms = [POLICY, *([Term("kl", kl, SAMPLED, PerToken())] if kl else [])]
+    stage = prepared_stage(rows, terms, credit=Centred(), groups_per_update=2 // updates)
+    session = start(stage, policy, seed=0)
+    continue_run(session)
+    tokens = session.spent.tokens_trained
+    sampling, training = 1, 3
+    per_token = session.spent.flops / (2 * policy.parameters_count * tokens)
+    assert per_token == pytest.approx(sampling + training + forward_passes)
 
 
 def test_recited_tokens_are_counted_too(policy: Policy, text: Text) -> None:

@@ -99,6 +99,9 @@ class Isolated(Generic[Result]):
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 self._stop()
                 return Unfinished("its process died")
+            except BaseException:
+                self._stop()  # its answer to this call would be taken for that to the next one
+                raise
         if isinstance(outcome, _Failure):
             raise IsolatedError(outcome.report)
         return Finished(outcome)

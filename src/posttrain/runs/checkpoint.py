@@ -84,7 +84,7 @@ def save_model(folder: Path, policy: Policy) -> None:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The trainer's part of a checkpoint.
+    """The trainer's part of a checkpoint, in main memory: :func:`restore` copies it to where the policy is.
 
     Raises:
         UserError: there is none.
@@ -92,7 +92,7 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / TRAINER
     if not path.is_file():
         raise UserError(f"{str(folder)!r} holds no checkpoint to resume from; start the run again with another --out")
-    state: dict[str, Any] = torch.load(path, weights_only=True)
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
 
 

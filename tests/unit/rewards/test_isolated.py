@@ -4,6 +4,7 @@ import math
 import operator
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -88,6 +89,20 @@ def test_a_child_that_cannot_prepare_says_why() -> None:
 def test_a_deadline_without_time_is_refused() -> None:
     with pytest.raises(ValueError, match="above 0"):
         Isolated(math.sqrt, 0)
+
+
+def test_the_answer_to_an_interrupted_call_is_not_taken_for_that_to_the_next() -> None:
+    shell = Isolated(subprocess.getoutput, 10)
+    assert shell("echo ready") == Finished("ready")
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            shell("sleep 0.5; echo late")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert shell("echo next") == Finished("next")
+    shell.close()
 
 
 def test_a_copy_has_its_own_child() -> None:
