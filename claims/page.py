@@ -16,6 +16,8 @@ from table import CLAIMS, Claim
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "claims.md"
+FITNESS = ROOT / "src" / "posttrain" / "embedded" / "model" / "fitness.json"
+"""Measured by ``posttrain pretrain`` when it made the model."""
 HEAD = """# Claims
 
 Every number on this page was measured by the command beside it and is generated from the files in `results/` by
@@ -78,7 +80,9 @@ def base(folder: Path) -> list[str]:
     lines += [f"| greedy accuracy | {summary['accuracy']:.2%} | [{low:.2%}, {high:.2%}], n = {summary['n']} |"]
     lines += [f"| answers of the right form | {summary['valid_rate']:.2%} | |"]
     lines += [f"| pass@{k} | {value:.2%} | sampled at temperature 1 |" for k, value in summary["pass_at_k"].items()]
-    return [*lines, ""]
+    fitness = read(FITNESS)
+    written = f"| true equations in sampled Countdown games | {fitness['arithmetic']:.2%} | n = {fitness['equations']} |"
+    return [*lines, written, ""]
 
 
 def pretraining(folder: Path) -> list[str]:

@@ -90,7 +90,8 @@ class Policy:
             whole = self.model(input_ids=tokens, use_cache=False).logits
             ours = self.head(self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state)
         if not bool(torch.isfinite(whole).all()):
-            raise UserError(f"this {type(self.model).__name__} computes logits that are not finite; its weights are lost")
+            name = type(self.model).__name__
+            raise UserError(f"this {name} computes logits that are not finite: its weights are lost")
         if not torch.allclose(whole.to(ours.dtype), ours, rtol=1e-3, atol=1e-3):
             raise UserError(
                 f"{type(self.model).__name__} computes its logits in a way that is not supported; "

@@ -139,7 +139,8 @@ def test_a_model_that_states_no_longest_sequence_is_refused(tmp_path: Path) -> N
 def test_weights_that_a_diverged_run_left_are_called_what_they_are(tmp_path: Path) -> None:
     folder = model_folder(tmp_path, "llama")
     weights = load_file(folder / "model.safetensors")
-    save_file({name: w * 1e30 for name, w in weights.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+    lost = {name: w * float("inf") for name, w in weights.items()}
+    save_file(lost, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match="not finite"):
         load_policy(folder, CPU)
 
