@@ -81,7 +81,8 @@ def base(folder: Path) -> list[str]:
     lines += [f"| answers of the right form | {summary['valid_rate']:.2%} | |"]
     lines += [f"| pass@{k} | {value:.2%} | sampled at temperature 1 |" for k, value in summary["pass_at_k"].items()]
     fitness = read(FITNESS)
-    written = f"| true equations in sampled Countdown games | {fitness['arithmetic']:.2%} | n = {fitness['equations']} |"
+    share, count = fitness["arithmetic"], fitness["equations"]
+    written = f"| true equations in sampled Countdown games | {share:.2%} | n = {count} |"
     return [*lines, written, ""]
 
 
