@@ -14,15 +14,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hint_likelihood import nats_per_token
+
 from posttrain.data.reading import read_examples
 from posttrain.rollouts.hints import BinomialCosine, cut_points
 from posttrain.runs import folder, recipe_file
+from posttrain.runs.problems import read_problems
 from posttrain.runs.spec import RunSpec
 from posttrain.settings.building import build
 from posttrain.types import Progress
 
 NEIGHBOURS = 5
 """Hint likelihoods are averaged over this many steps at the beginning and at the end of the hinted phase."""
+WHOLE_HINTS = 100
+"""Held-out rows whose whole hints are compared as well."""
 STANDARD_ERRORS = 3.0
 Row = Mapping[str, Any]
 
@@ -34,7 +39,7 @@ def checks(run: Path) -> dict[str, Any]:
     arguments: dict[str, Any] = build(spec.method, spec.arguments)
     law, coefficient = arguments["hints"], arguments["likelihood"]
     return {
-        "hint_nll": hint_nll(metrics, coefficient),
+        "hint_nll": hint_nll(metrics, coefficient) | same_hints(run, spec),
         "hinted_reward": hinted_reward(metrics),
         "hint_fraction": hint_fraction(rollouts, law, parts_by_example(spec, arguments["most_parts"]), len(metrics)),
         "accuracy": accuracy(folder.read_rows(run / folder.EVALUATIONS), folder.read_json(run / folder.BASE)),
@@ -48,6 +53,13 @@ def hint_nll(metrics: Sequence[Row], coefficient: float) -> dict[str, Any]:
     first, last = statistics.fmean(known[:NEIGHBOURS]), statistics.fmean(known[-NEIGHBOURS:])
     ratio = last / first
     return {"first": first, "last": last, "lowest": min(known), "ratio": ratio, "holds": ratio <= 0.5}
+
+
+def same_hints(run: Path, spec: RunSpec) -> dict[str, float]:
+    """Whole hints of the same held-out rows, before and after: what does not change with the length of the hints."""
+    examples = read_problems(spec).evaluation[:WHOLE_HINTS]
+    base, end = Path(spec.model), run / folder.CHECKPOINT
+    return {"heldout_base": nats_per_token(base, examples), "heldout_end": nats_per_token(end, examples)}
 
 
 def hinted_reward(metrics: Sequence[Row]) -> dict[str, Any]:

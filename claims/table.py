@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ARMS = "sft rft sft_rft r3 staged uft"
-RATES = "--tune learning_rate=1e-4,3e-4,1e-3,3e-3"
+RATES = "--tune reinforcement.learning_rate=1e-4,3e-4,1e-3,3e-3 --tune supervision.learning_rate=1e-4,3e-4,1e-3,3e-3"
 CREDITS = "--tune credit=standardised,centred,leave_one_out"
 LIKELIHOODS = "--tune likelihood=0.001,0.01,0.1"
 COMPARISON_FILES = ("comparison.json", "paired.json", "tuning.json", "base.json")

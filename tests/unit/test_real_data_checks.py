@@ -2,6 +2,7 @@
 
 import importlib.util
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,13 @@ FILE = Path(__file__).parents[2] / "claims" / "real_data.py"
 
 @pytest.fixture(scope="module")
 def real_data():
+    sys.path.insert(0, str(FILE.parent))  # its neighbours are imported by their bare names
     description = importlib.util.spec_from_file_location("real_data", FILE)
     module = importlib.util.module_from_spec(description)
-    description.loader.exec_module(module)
+    try:
+        description.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(FILE.parent))
     return module
 
 

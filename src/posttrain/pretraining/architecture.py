@@ -69,13 +69,14 @@ def number_tokenizer(alphabet: str) -> Any:
 def byte_pair_tokenizer(texts: Iterable[str], size: int) -> Any:
     """A byte-level BPE trained on ``texts``, with at most ``size`` tokens; it can write any text.
 
-    No token joins digits to anything else, so a number is the same tokens wherever it stands, and a space after a sign
-    belongs to the sign, so that a text which ends in one can be continued by the tokens of any other text.
+    No token joins digits to anything else, so a number is the same tokens wherever it stands. A space after a sign
+    belongs to the sign, so that a text which ends in one can be continued by the tokens of any other text; only after
+    a closing bracket it does not, so that an expression can end there.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    pieces = Regex(r" ?\p{L}+|\d{1,2}| ?[^\s\p{L}\d]+ ?|\s+")
+    pieces = Regex(r" ?\p{L}+|\d{1,2}|\)| ?[^\s\p{L}\d)]+ ?|\s+")
     bytes_only = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(pieces, "isolated"), bytes_only])
     tokenizer.decoder = decoders.ByteLevel()

@@ -7,9 +7,11 @@ import pytest
 
 from posttrain.pretraining.corpora import authors
 from posttrain.pretraining.islanders import UTTERANCES, puzzle, reasoning
+from posttrain.pretraining.players import play
 from posttrain.tasks.answers import LastMatch
 from posttrain.tasks.arithmetic import evaluate
 from posttrain.tasks.countdown import CountdownProblem, judge
+from posttrain.tasks.countdown_forms import AuthorsForm as CountdownForm
 from posttrain.tasks.knights_forms import AuthorsForm
 from posttrain.text import Text
 
@@ -54,6 +56,16 @@ def test_prompt_and_solution_apart_are_the_tokens_of_the_document(text):
         prompt, solution = split_at_thinking(document)
         apart = [*text.encode(prompt + "<think> "), *text.encode(solution)]
         assert apart == text.encode(document).tolist()
+
+
+def test_every_chunk_of_a_solution_ends_where_a_token_ends(text):
+    numbers = random.Random(0)
+    for _ in range(100):
+        given = tuple(numbers.randint(1, 99) for _ in range(4))
+        demonstration = CountdownForm().demonstration(play(numbers, given, 50, authors.BLIND))
+        tokens, ends = text.demonstration(demonstration)
+        hints = [text.decode(tokens[:end]) for end in ends[1:-1]]
+        assert hints == ["".join(demonstration.chunks[: n + 1]) for n in range(len(demonstration.chunks))]
 
 
 def test_countdown_tries_are_legal_and_seldom_right():

@@ -19,7 +19,7 @@ from posttrain.tasks.countdown_forms import AuthorsForm
 
 SIZE = Size(
     Shape(hidden=160, layers=3, heads=4, key_value_heads=2, feed_forward=480, context=1152),
-    steps=2600,
+    steps=4000,
     documents_per_step=16,
     learning_rate=2e-3,
 )
