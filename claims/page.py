@@ -145,7 +145,8 @@ def tuning(folder: Path) -> list[str]:
     lines = ["Tried on the validation split (accuracy in %, the value that was taken in bold):", ""]
     by_setting: dict[tuple[str, str], list[str]] = {}
     for row in read(folder / "tuning.json")["rows"]:
-        cell = f"{row['value']}: {100 * row['accuracy']:.1f}"
+        shown_accuracy = "diverged" if row["accuracy"] is None else f"{100 * row['accuracy']:.1f}"
+        cell = f"{row['value']}: {shown_accuracy}"
         by_setting.setdefault((row["method"], row["setting"]), []).append(f"**{cell}**" if row["chosen"] else cell)
     return [*lines, *(f"- {m}, {s}: {'; '.join(cells)}" for (m, s), cells in by_setting.items()), ""]
 

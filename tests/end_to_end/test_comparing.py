@@ -119,7 +119,7 @@ def test_another_choice_is_another_run(tmp_path, base, ran):
     [
         ({"arguments": {**ARGUMENTS, "uft": {"likelihood": 0.5}}}, "holds a run with likelihood = 0.001, not 0.5"),
         ({"run": {"steps": 3}}, "holds a run with steps = 2, not 3"),
-        ({"run": {"evaluation_examples": 9}}, "holds a run with evaluation_examples = 8, not 9"),
+        ({"run": {"evaluation_examples": 9}}, "was measured with evaluation_examples = 8, not 9"),
     ],
 )
 def test_a_folder_with_other_runs_is_refused(tmp_path, base, ran, changes, sentence):

@@ -14,7 +14,7 @@ from posttrain.cli.showing import print_results
 from posttrain.cli.specification import run_spec, written_run
 from posttrain.errors import UserError
 from posttrain.runs import recipe_file
-from posttrain.runs.folder import CHECKPOINT, SUMMARY
+from posttrain.runs.folder import CHECKPOINT, SUMMARY, put_back
 from posttrain.runs.spec import RunSpec
 
 
@@ -84,6 +84,7 @@ def _resume(path: Path, target: str | None, changed: list[str], assignments: lis
         typer.echo(f"{path} has finished; nothing is left to do")
         _done(path)
         return
+    put_back(path / CHECKPOINT)
     if not (path / CHECKPOINT / "trainer.pt").is_file():
         raise UserError(f"{str(path)!r} holds no checkpoint to resume from; start the run again with another --out")
     failures.working_folder.set(path)

@@ -66,6 +66,8 @@ def paper_form(beta: float = 0.001, reinforcement: Reinforcement = Reinforcement
     """The arguments of :func:`recipe` that make it equation 3.3 to the letter, with its one coefficient ``beta``.
 
     KL and likelihood are sums over tokens in expectation over answers, the KL is exact, there is no entropy bonus.
+    The policy term has the KL's normaliser, ``reinforcement.share``, and so becomes a sum over tokens
+    (``PerConstant(1)``) as well.
     """
     settings = dataclasses.replace(reinforcement, kl=ExactKl(), kl_coefficient=beta, entropy=0.0, share=PerConstant(1))
     return {"likelihood": beta, "likelihood_share": PerConstant(1), "reinforcement": settings}

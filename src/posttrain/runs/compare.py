@@ -17,8 +17,10 @@ from typing import Any
 from posttrain.errors import UserError
 from posttrain.runs import folder, recipe_file
 from posttrain.runs.display import Display
+from posttrain.runs.divergence import reason
 from posttrain.runs.jobs import finished, run_all
-from posttrain.runs.problems import RunProblems, read_problems
+from posttrain.runs.problems import RunProblems
+from posttrain.runs.shared_base import shared_base
 from posttrain.runs.spec import RunSpec
 from posttrain.settings.overrides import apply, settings_named
 
@@ -74,16 +76,33 @@ def compare(spec: CompareSpec, display: Display, problems: RunProblems | None = 
 
     Returns:
         The rows of ``comparison.json``, one per method and seed.
+
+    Raises:
+        UserError: a measured run diverged, or every candidate of a tuned setting; the other runs have been finished.
     """
     path = Path(spec.out)
     with folder.disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-    base = _base(spec, path, display, problems)
-    chosen = _tuned(spec, base, display)
+    first = dataclasses.replace(spec.run, method=spec.methods[0], arguments=spec.arguments.get(spec.methods[0], {}))
+    base = shared_base(first, path, display, problems)
+    chosen = _tuned(spec, display)
     specs = [_run_spec(spec, m, seed, chosen[m]) for seed in range(spec.seeds) for m in spec.methods]
     write_results(spec, specs)
     run_all(specs, base, spec.workers, display, "comparing", lambda: write_results(spec, specs))
-    return write_results(spec, specs)
+    rows = write_results(spec, specs)
+    _refuse_diverged(specs)
+    return rows
+
+
+def _refuse_diverged(specs: Sequence[RunSpec]) -> None:
+    """Say which measured run has no result; an arm without one of its seeds is no arm to compare."""
+    for run in specs:
+        why = None if finished(run) else reason(Path(run.out))
+        if why is not None:
+            raise UserError(
+                f"{run.method} with seed {run.seed} diverged ({why}); give it a lower learning rate, as in "
+                f"--set {run.method}:learning_rate=1e-5, and another folder with --out"
+            )
 
 
 def write_results(spec: CompareSpec, specs: Sequence[RunSpec]) -> list[dict[str, Any]]:
@@ -107,18 +126,6 @@ def _of_complete_seeds(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]
     return [row for row in rows if seeds.count(row["seed"]) == len(methods)]
 
 
-def _base(spec: CompareSpec, path: Path, display: Display, problems: RunProblems | None) -> dict[str, Any]:
-    known = path / folder.BASE
-    if not known.exists():
-        from posttrain.runs.base import measure_base
-        from posttrain.runs.prepare import prepare
-
-        run = dataclasses.replace(spec.run, method=spec.methods[0], arguments=spec.arguments.get(spec.methods[0], {}))
-        prepared = prepare(run, problems or read_problems(run), display)
-        folder.write_json(known, measure_base(prepared))
-    return folder.read_json(known)
-
-
 @dataclass(frozen=True)
 class _Chosen:
     """An arm's arguments, and the tuned values among them as they were written."""
@@ -136,20 +143,23 @@ def _run_spec(spec: CompareSpec, method: str, seed: int, chosen: _Chosen) -> Run
     return dataclasses.replace(spec.run, method=method, seed=seed, out=out, arguments=chosen.arguments)
 
 
-def _tuned(spec: CompareSpec, base: Mapping[str, Any], display: Display) -> dict[str, _Chosen]:
+def _tuned(spec: CompareSpec, display: Display) -> dict[str, _Chosen]:
     """Per method its arguments, with every tuned setting at its best value on the validation split."""
     chosen = {m: _Chosen(spec.arguments.get(m, {})) for m in spec.methods}
     for setting, values in spec.tune.items():
         arms = [m for m in spec.methods if settings_named(m, setting)]
         candidates = {m: [_with(m, chosen[m], setting, value) for value in values] for m in arms}
         specs = [_tuning_spec(spec, m, candidate) for m in arms for candidate in candidates[m]]
-        summaries = run_all(specs, base, spec.workers, display, f"tuning {setting}")
+        summaries = run_all(specs, {}, spec.workers, display, f"tuning {setting}")
         for index, method in enumerate(arms):
             own = summaries[index * len(values) : (index + 1) * len(values)]
-            best = max(range(len(values)), key=lambda i: own[i]["accuracy"])
+            accuracies = [-1.0 if summary is None else float(summary["accuracy"]) for summary in own]
+            best = max(range(len(values)), key=lambda i: accuracies[i])
             _record_tuning(Path(spec.out), method, setting, values, own, best)
+            if own[best] is None:
+                raise UserError(f"{method} diverged with every {setting} that was tried; try lower learning rates")
             chosen[method] = candidates[method][best]
-            display.say(f"{method}: {setting} = {values[best]} (validation accuracy {own[best]['accuracy']:.1%})")
+            display.say(f"{method}: {setting} = {values[best]} (validation accuracy {accuracies[best]:.1%})")
     return chosen
 
 
@@ -167,7 +177,12 @@ def _tuning_spec(spec: CompareSpec, method: str, candidate: _Chosen) -> RunSpec:
 
 
 def _record_tuning(
-    path: Path, method: str, setting: str, values: Sequence[Any], summaries: Sequence[Mapping[str, Any]], best: int
+    path: Path,
+    method: str,
+    setting: str,
+    values: Sequence[Any],
+    summaries: Sequence[Mapping[str, Any] | None],
+    best: int,
 ) -> None:
     known = folder.read_json(path / TUNING)["rows"] if (path / TUNING).exists() else []
     kept = [row for row in known if (row["method"], row["setting"]) != (method, setting)]
@@ -176,8 +191,9 @@ def _record_tuning(
             "method": method,
             "setting": setting,
             "value": str(value),
-            "chosen": index == best,
-            **{key: summary[key] for key in ("accuracy", "ci95", "n", "training_seconds")},
+            "chosen": index == best and summary is not None,
+            "diverged": summary is None,
+            **{key: None if summary is None else summary[key] for key in ("accuracy", "ci95", "n", "training_seconds")},
         }
         for index, (value, summary) in enumerate(zip(values, summaries))
     ]

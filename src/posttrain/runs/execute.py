@@ -36,7 +36,8 @@ def run(
     Args:
         spec: what to do.
         display: told of progress.
-        base: the base's summary if it is known already, so that arms need not measure the same model again.
+        base: the base's summary if it is known already, so that arms need not measure the same model again; empty
+            if it is known for other problems only: then there is no row at step 0.
         problems: those of ``spec`` if they have been read already.
         stop: asked after every step whether to end with a checkpoint, besides Ctrl-C.
 
@@ -54,7 +55,8 @@ def run(
     recipe_file.write(path, resolved_spec(prepared))
     known = dict(base) if base is not None else measure_base(prepared)
     folder.write_json(path / folder.BASE, known)
-    prepared.journal.evaluation({"step": 0, **{key: known[key] for key in EVALUATION_KEYS}})
+    if known:
+        prepared.journal.evaluation({"step": 0, **{key: known[key] for key in EVALUATION_KEYS}})
     return _train(prepared, known, None, stop)
 
 
@@ -69,6 +71,7 @@ def resume(path: Path, display: Display, stop: Callable[[], bool] = never) -> di
     Returns:
         The content of ``summary.json``.
     """
+    folder.put_back(path / folder.CHECKPOINT)
     spec = recipe_file.read(path)
     state = checkpoint.read(path / folder.CHECKPOINT)
     prepared = prepare(spec, read_problems(spec), display, weights=path / folder.CHECKPOINT)

@@ -127,6 +127,17 @@ def keep_rows_until(path: Path, step: int) -> None:
         write_rows(path, [row for row in read_rows(path) if row["step"] <= step])
 
 
+def put_back(path: Path) -> None:
+    """Undo a replacement that was broken off when the old folder had gone and the new one was not there yet."""
+    old = _old(path)
+    if old.is_dir() and not path.exists():
+        old.rename(path)
+
+
+def _old(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
 @contextlib.contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
     """A temporary folder that takes the place of ``path`` when everything in it has been written."""
@@ -134,7 +145,8 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             yield temporary
-            old = path.with_name(f".{path.name}.old")
+            put_back(path)
+            old = _old(path)
             shutil.rmtree(old, ignore_errors=True)
             if path.exists():
                 path.rename(old)

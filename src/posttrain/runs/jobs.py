@@ -17,6 +17,7 @@ from typing import Any
 from posttrain.errors import UserError
 from posttrain.runs import folder, recipe_file
 from posttrain.runs.display import Display, Silent
+from posttrain.runs.divergence import Diverged, reason, record
 from posttrain.runs.interrupts import started_deaf
 from posttrain.runs.spec import RunSpec
 from posttrain.settings.building import resolved
@@ -32,26 +33,26 @@ def run_all(
     display: Display,
     activity: str,
     on_finished: Callable[[], object] = lambda: None,
-) -> list[dict[str, Any]]:
-    """Carry out every run that has no summary yet.
+) -> list[dict[str, Any] | None]:
+    """Carry out every run that has neither a summary yet nor diverged.
 
     Args:
         specs: runs with different folders.
-        base: the base's summary, measured once for all of them.
+        base: the base's summary, measured once for all of them; empty if it was measured on other problems.
         workers: processes at a time; the machine's cores are shared out among them.
         display: told of the finished steps of all runs together.
         activity: what to call this set of runs.
         on_finished: called whenever a run has finished.
 
     Returns:
-        The summaries, in the order of ``specs``.
+        The summaries, in the order of ``specs``; ``None`` for a run that diverged.
 
     Raises:
         UserError: a folder holds a run with other settings, or a run failed for a reason that a person can mend.
     """
     for spec in specs:
         refuse_another(spec)
-    waiting = [spec for spec in specs if not finished(spec)]
+    waiting = [spec for spec in specs if not _ended(spec)]
     display.begin(activity, sum(_steps(spec) for spec in specs))
     if waiting:
         with _pool(min(workers, len(waiting))) as pool:
@@ -59,12 +60,17 @@ def run_all(
                 jobs = [pool.submit(_carry_out, spec, dict(base)) for spec in waiting]
             _watch(jobs, specs, display, on_finished)
     display.advance(sum(_steps(spec) for spec in specs))
-    return [folder.read_json(Path(spec.out) / folder.SUMMARY) for spec in specs]
+    return [folder.read_json(Path(spec.out) / folder.SUMMARY) if finished(spec) else None for spec in specs]
 
 
 def finished(spec: RunSpec) -> bool:
     """Whether the run's summary, the last thing that a run writes but its report, is there."""
     return (Path(spec.out) / folder.SUMMARY).is_file()
+
+
+def _ended(spec: RunSpec) -> bool:
+    """Whether nothing is left to do; a run that diverged would do so again."""
+    return finished(spec) or reason(Path(spec.out)) is not None
 
 
 def refuse_another(spec: RunSpec) -> None:
@@ -128,9 +134,17 @@ def _begin(threads: int, stop: Event) -> None:
 
 
 def _carry_out(spec: RunSpec, base: dict[str, Any]) -> None:
+    try:
+        _go_on(spec, base)
+    except Diverged as error:
+        record(Path(spec.out), error)
+
+
+def _go_on(spec: RunSpec, base: dict[str, Any]) -> None:
     from posttrain.runs.execute import resume, run
 
     path, stop = Path(spec.out), stopping.get().is_set
+    folder.put_back(path / folder.CHECKPOINT)
     if (path / folder.CHECKPOINT).is_dir():
         resume(path, Silent(), stop)
         return
@@ -147,7 +161,7 @@ def _watch(
         for job in done:
             job.result()
             on_finished()
-        running = [Path(s.out).name for s in specs if not finished(s) and (Path(s.out) / folder.METRICS).exists()]
+        running = [Path(s.out).name for s in specs if not _ended(s) and (Path(s.out) / folder.METRICS).exists()]
         display.advance(sum(_steps_done(spec) for spec in specs), ", ".join(running[:2]))
 
 
@@ -157,7 +171,7 @@ def _steps(spec: RunSpec) -> int:
 
 
 def _steps_done(spec: RunSpec) -> int:
-    if finished(spec):
+    if _ended(spec):
         return _steps(spec)
     path = Path(spec.out) / folder.METRICS
     return min(_steps(spec), path.read_bytes().count(b"\n")) if path.exists() else 0

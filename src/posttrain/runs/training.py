@@ -12,6 +12,7 @@ from posttrain.evaluation.accuracy import summarise
 from posttrain.loop import NonFinite, Session, StepRecord, TooManyUnscorable, train
 from posttrain.rewards.failure import VerifierError
 from posttrain.runs import checkpoint, folder
+from posttrain.runs.divergence import Diverged
 from posttrain.runs.interrupts import finish_the_step
 from posttrain.runs.prepare import Prepared
 
@@ -34,7 +35,8 @@ def run_stage(prepared: Prepared, session: Session, index: int, stop: Callable[[
 
     Raises:
         Interrupted: the run was asked to stop before its last step.
-        UserError: a loss, gradient or weight is not finite, too many answers cannot be judged, or the disk is full.
+        Diverged: a loss, gradient or weight is not finite.
+        UserError: too many answers cannot be judged, or the disk is full.
         VerifierError: the verifier raised.
     """
     before = sum(s.steps for s in prepared.recipe.stages[:index])
@@ -58,7 +60,7 @@ def run_stage(prepared: Prepared, session: Session, index: int, stop: Callable[[
         except NonFinite as error:
             kept = _last_good(prepared, session, index)
             write_report(prepared)
-            raise UserError(f"{error}; {kept}") from error
+            raise Diverged(f"{error}; {kept}") from error
         except (TooManyUnscorable, VerifierError) as error:
             where = _stopped(prepared, session, index)
             if isinstance(error, VerifierError):

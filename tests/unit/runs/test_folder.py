@@ -57,3 +57,13 @@ def test_refusals_of_the_file_system_are_sentences(tmp_path, code, remedy):
 def test_other_errors_of_the_file_system_are_not_hidden(tmp_path):
     with pytest.raises(IsADirectoryError), folder.disk_errors(tmp_path):
         raise IsADirectoryError(errno.EISDIR, "reason")
+
+
+def test_a_folder_lost_between_the_two_renames_is_put_back(tmp_path):
+    path = tmp_path / "checkpoint"
+    (tmp_path / ".checkpoint.old").mkdir()
+    (tmp_path / ".checkpoint.old" / "weights").write_text("1")
+    folder.put_back(path)
+    assert (path / "weights").read_text() == "1"
+    folder.put_back(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint"]

@@ -45,7 +45,7 @@ def test_a_person_s_settings_stand_over_a_preset_and_assignments_over_both() -> 
 
 def test_the_embedded_model_has_the_tiny_preset_unless_told_otherwise() -> None:
     tiny = run_spec(Written({"method": "rft"}), {}, [])
-    assert tiny.arguments["reinforcement"]["credit"] == "leave_one_out"
+    assert tiny.arguments["reinforcement"]["rollouts_per_prompt"] == 4
     assert tiny.task is not None
     assert tiny.steps == preset("tiny").run["steps"]
     plain = run_spec(Written({"method": "rft"}), {"task": "countdown"}, [], NONE)
