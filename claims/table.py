@@ -74,7 +74,7 @@ CLAIMS = (
         "control",
         "Control: three steps to walk and faultless demonstrations, where nobody should win",
         f"posttrain compare {ARMS} --seeds 3 {RATES} --set task.misconceptions=0.0 "
-        "--set task.horizon=3 --set task.key_length=3 --evaluation-examples 400 --workers 2",
+        "--set task.horizon=3 --set task.key_length=3 --evaluation-examples 200 --workers 2",
         COMPARISON_FILES,
         "comparison",
     ),
