@@ -117,8 +117,11 @@ def test_another_choice_is_another_run(tmp_path, base, ran):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"arguments": {**ARGUMENTS, "uft": {"likelihood": 0.5}}}, "holds a run with likelihood = 0.001, not 0.5"),
-        ({"run": {"steps": 3}}, "holds a run with steps = 2, not 3"),
+        (
+            {"arguments": {**ARGUMENTS, "uft": {**ARGUMENTS["uft"], "likelihood": 0.5}}},
+            "holds a run with likelihood = 0.001, not 0.5",
+        ),
+        ({"run": {"steps": 3}}, "holds a run with steps = 4, not 6"),
         ({"run": {"evaluation_examples": 9}}, "was measured with evaluation_examples = 8, not 9"),
     ],
 )

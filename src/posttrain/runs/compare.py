@@ -16,6 +16,7 @@ from typing import Any
 
 from posttrain.errors import UserError
 from posttrain.runs import folder, recipe_file
+from posttrain.runs.budget import shared_updates, with_equal_updates
 from posttrain.runs.display import Display
 from posttrain.runs.divergence import reason
 from posttrain.runs.jobs import finished, run_all
@@ -84,6 +85,9 @@ def compare(spec: CompareSpec, display: Display, problems: RunProblems | None = 
     with folder.disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     first = dataclasses.replace(spec.run, method=spec.methods[0], arguments=spec.arguments.get(spec.methods[0], {}))
+    updates = shared_updates(spec.methods, spec.arguments)
+    if updates > 1 and {"sft", "sft_rft"} & set(spec.methods):
+        display.say(f"supervised stages get {updates} updates for every step, as many as the reinforced arms make")
     base = shared_base(first, path, display, problems)
     chosen = _tuned(spec, display)
     specs = [_run_spec(spec, m, seed, chosen[m]) for seed in range(spec.seeds) for m in spec.methods]
@@ -140,7 +144,8 @@ class _Chosen:
 
 def _run_spec(spec: CompareSpec, method: str, seed: int, chosen: _Chosen) -> RunSpec:
     out = str(Path(spec.out) / "runs" / chosen.name(method, seed))
-    return dataclasses.replace(spec.run, method=method, seed=seed, out=out, arguments=chosen.arguments)
+    run = dataclasses.replace(spec.run, method=method, seed=seed, out=out, arguments=chosen.arguments)
+    return with_equal_updates(run, shared_updates(spec.methods, spec.arguments))
 
 
 def _tuned(spec: CompareSpec, display: Display) -> dict[str, _Chosen]:
@@ -171,6 +176,7 @@ def _with(method: str, chosen: _Chosen, setting: str, value: Any) -> _Chosen:
 def _tuning_spec(spec: CompareSpec, method: str, candidate: _Chosen) -> RunSpec:
     out = str(Path(spec.out) / "tuning" / candidate.name(method, TUNING_SEED))
     run = dataclasses.replace(spec.run, method=method, seed=TUNING_SEED, out=out, arguments=candidate.arguments)
+    run = with_equal_updates(run, shared_updates(spec.methods, spec.arguments))
     return dataclasses.replace(
         run, evaluation_split="validation", rollouts_kept_per_step=0, evaluate_every=ONLY_AT_THE_END
     )

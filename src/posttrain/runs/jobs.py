@@ -158,7 +158,7 @@ def _watch(
     pending = set(jobs)
     while pending:
         done, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
-        for job in done:
+        for job in sorted(done, key=jobs.index):  # so that what finished first is reported before a later one's error
             job.result()
             on_finished()
         running = [Path(s.out).name for s in specs if not _ended(s) and (Path(s.out) / folder.METRICS).exists()]

@@ -1,0 +1,49 @@
+"""As many optimiser updates for supervised arms as reinforced ones make, which may make several per collection."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from posttrain.errors import UserError
+from posttrain.runs.spec import RunSpec
+from posttrain.settings.building import resolved
+
+
+def updates_per_step(method: str, arguments: Mapping[str, Any]) -> int | None:
+    """Updates in one collection of a method's reinforced stage; ``None`` if it has none."""
+    settings = resolved(method, arguments).get("reinforcement")
+    if settings is None:
+        return None
+    prompts, groups = int(settings["prompts_per_step"]), settings["groups_per_update"]
+    return 1 if groups is None or groups < 1 else -(-prompts // int(groups))
+
+
+def shared_updates(methods: Sequence[str], arguments: Mapping[str, Mapping[str, Any]]) -> int:
+    """Updates per collection that ``sft`` has to match; 1 if nothing is sampled.
+
+    Raises:
+        UserError: the reinforced arms differ in it, so that there is no one number for ``sft``.
+    """
+    found = {m: updates_per_step(m, arguments.get(m, {})) for m in methods}
+    counts = {m: count for m, count in found.items() if count is not None}
+    if "sft" in methods and len(set(counts.values())) > 1:
+        said = ", ".join(f"{m} {count}" for m, count in counts.items())
+        raise UserError(
+            f"sft cannot make as many updates as every other arm, whose updates per step differ ({said}); "
+            "set the same groups_per_update and prompts_per_step for them"
+        )
+    return max(counts.values(), default=1)
+
+
+def with_equal_updates(run: RunSpec, shared: int) -> RunSpec:
+    """The run with its supervised updates as many as the reinforced ones; unchanged at one update per step."""
+    settings = resolved(run.method, run.arguments)
+    steps = int(settings["steps"]) if run.steps is None else run.steps
+    if run.method == "sft" and shared > 1:
+        return dataclasses.replace(run, steps=steps * shared)
+    own = updates_per_step(run.method, run.arguments) or 1
+    if own > 1 and settings.get("supervised_steps", 0) is None:
+        return dataclasses.replace(run, arguments={**run.arguments, "supervised_steps": steps * own})
+    return run
