@@ -71,10 +71,18 @@ CLAIMS = (
         "comparison",
     ),
     Claim(
-        "control",
-        "Control: three steps to walk and faultless demonstrations, where nobody should win",
+        "key_paths_short",
+        "Short walks of three steps, faultless demonstrations",
         f"posttrain compare {ARMS} --seeds 3 {RATES} --set task.misconceptions=0.0 "
         "--set task.horizon=3 --set task.key_length=3 --evaluation-examples 200 --workers 2",
+        COMPARISON_FILES,
+        "comparison",
+    ),
+    Claim(
+        "control",
+        "Control: faultless demonstrations and four times the answers per step, where nobody should win",
+        f"posttrain compare {ARMS} --seeds 3 --steps 80 --workers 2 --set task.misconceptions=0.0 "
+        "--set reinforcement.prompts_per_step=32 --set reinforcement.rollouts_per_prompt=8",
         COMPARISON_FILES,
         "comparison",
     ),

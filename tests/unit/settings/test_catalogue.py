@@ -29,7 +29,7 @@ def test_every_method_says_where_it_comes_from(name):
 
 def test_tasks_are_found_by_their_name():
     assert {"chain_sums", "countdown", "key_paths", "knights_and_knaves"} <= set(catalogue.tasks())
-    assert list(catalogue.task("countdown").fields) == ["counts", "form"]
+    assert list(catalogue.task("countdown").fields) == ["counts", "form", "largest_number", "largest_value"]
 
 
 def test_a_protocol_stands_for_the_dataclasses_beside_it_that_have_its_members():
