@@ -20,6 +20,9 @@ from posttrain.loading import load_policy
 from posttrain.loop import one_step, start
 from posttrain.methods import rft
 from posttrain.policy import Policy
+from posttrain.pretraining.corpora import compact
+from posttrain.pretraining.pretrain import stage as pretraining_stage
+from posttrain.pretraining.size import Size
 from posttrain.rewards.verified import Verified
 from posttrain.runtime import LocalRuntime, local_runtime
 from posttrain.settings.presets import preset
@@ -64,6 +67,20 @@ def without_skipping(policy: Policy, runtime: LocalRuntime) -> Callable[[], floa
     return unskipped
 
 
+def pretraining_seconds(runtime: LocalRuntime, attention: str) -> Callable[[], float]:
+    """One pretraining step of 128 documents on the embedded model's weights, with the given attention kernels."""
+    policy = load_policy(MODEL, runtime)
+    policy.model.set_attn_implementation(attention)
+    session = start(pretraining_stage(Size(steps=1000), compact.write), policy, 0)
+
+    def measured() -> float:
+        began = time.perf_counter()
+        one_step(session, runtime)
+        return time.perf_counter() - began
+
+    return measured
+
+
 def generation_seconds(policy: Policy, copies: int) -> Callable[[], float]:
     """Sampling 8 completions of each of 32 prompts, the prompt run once per group, or once per completion."""
     engine = HuggingFaceEngine()
@@ -105,13 +122,11 @@ def main() -> None:
     paired("micro-batches of 4,096 tokens against 1,024", ours, step_seconds(policy, full, 1024), rounds)
     paired("one prefill per group", generation_seconds(policy, 1), generation_seconds(policy, 8), rounds)
     if auto.autocast is not None:
-        fast, fused = load_policy(MODEL, auto), load_policy(MODEL, auto)
-        fused.model.set_attn_implementation("sdpa")
-        paired("bfloat16 products (this processor has them)", step_seconds(fast, auto, 4096), ours, rounds)
-        paired(
-            "bfloat16: attention by matrix products, not fused",
-            step_seconds(fast, auto, 4096), step_seconds(fused, auto, 4096), rounds,
-        )  # fmt: skip
+        fast = load_policy(MODEL, auto)
+        paired("bfloat16 products, reinforced step", step_seconds(fast, auto, 4096), ours, rounds)
+        eager, fused = pretraining_seconds(auto, "eager"), pretraining_seconds(auto, "sdpa")
+        paired("bfloat16 products, pretraining step", eager, pretraining_seconds(full, "sdpa"), rounds)
+        paired("bfloat16: attention by products, not fused, pretraining", eager, fused, rounds)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class LocalRuntime:
 def local_runtime(precision: Precision = "auto", device: str | None = None) -> LocalRuntime:
     """Choose device and precision.
 
-    ``auto`` computes in bfloat16 where such products are several times faster: on a GPU that has it, on a CPU with AMX
+    ``auto`` computes in bfloat16 where the hardware multiplies it: on a GPU that has it, on a CPU with AMX
     tiles or AVX-512 BF16. Elsewhere it computes in float32. Weights and optimiser state are float32 in every case.
     """
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -53,8 +53,8 @@ def local_runtime(precision: Precision = "auto", device: str | None = None) -> L
 def attention_for(runtime: LocalRuntime) -> str:
     """The attention kernels that are fastest here, by their Hugging Face name.
 
-    On a CPU the backward pass of the fused bfloat16 kernel costs several times that of plain matrix products (torch
-    2.13, sequences of 25 to 60 tokens: ``benchmarks/speed.py``), so those are taken there.
+    In bfloat16 on a CPU a pretraining step of short documents takes half as long with plain matrix products as with
+    the fused kernels, whose backward pass is slow there (torch 2.13; ``benchmarks/speed.py`` measures it).
     """
     return "eager" if runtime.device.type == "cpu" and runtime.autocast is not None else "sdpa"
 
