@@ -78,7 +78,7 @@ def weigh(sequences: Sequence[TrainingSequence], terms: Sequence[Term], total: T
     weighed = [dict(s.weights) for s in sequences]
     for term in terms:
         masks = [_members(s, term) for s in sequences]
-        read = [i for i, s in enumerate(sequences) if term.stream in (None, s.stream)]
+        read = [i for i, s in enumerate(sequences) if term.reads(s)]
         members = [float(masks[i].sum()) for i in read]
         denominators = term.share.denominators(members, [sequences[i].group for i in read], total)
         for i, count, denominator in zip(read, members, denominators):
@@ -90,7 +90,7 @@ def weigh(sequences: Sequence[TrainingSequence], terms: Sequence[Term], total: T
 
 def _members(sequence: TrainingSequence, term: Term) -> Tensor:
     mask = torch.zeros(len(sequence.tokens), dtype=torch.float64)
-    if term.stream is None or term.stream == sequence.stream:
+    if term.reads(sequence):
         for origin in term.over:
             mask[sequence.origin == int(origin)] = 1.0
     mask[0] = 0.0  # nothing predicts the first token
@@ -141,7 +141,7 @@ def collate(sequences: Sequence[TrainingSequence], padding_token: int, device: t
         return pad_sequence(list(rows), batch_first=True, padding_value=fill).to(device)
 
     def signal(name: str) -> Tensor:
-        # A sequence of a stream without this signal has weight 0 in every term that reads it.
+        # A sequence without this signal has weight 0 in every term that reads it, or the term is inert on it.
         known = next(s.signals[name] for s in sequences if name in s.signals)
         return stack([s.signals.get(name, known.new_zeros(len(s.tokens))) for s in sequences], 0.0)
 

@@ -138,11 +138,8 @@ def one_step(session: Session, runtime: LocalRuntime) -> StepRecord:
     session.engine.load(policy, version=now.step)
     collection = collect(stage, session.engine, policy.text, now)
     _count(session, collection)
-    sequences = annotate(
-        collection.sequences, policy, session.frozen, stage.signals_needed, stage.tokens_per_microbatch
-    )
-    annotated = len(stage.signals_needed) * sum(len(s.tokens) for s in sequences)
-    session.spent.flops += 2.0 * policy.parameters_count * annotated
+    sequences, tokens_annotated = annotate(collection.sequences, policy, session.frozen, stage)
+    session.spent.flops += 2.0 * policy.parameters_count * tokens_annotated
     losses: dict[str, float] = {term.name: 0.0 for term in stage.terms}
     norms, skipped = [], 0
     order = now.generator("minibatches")

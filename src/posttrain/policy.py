@@ -170,7 +170,7 @@ class Forward:
         batch, policy = self.batch, self.policy
         # Rows are padded on the right, so causal attention alone keeps real tokens from seeing padding; without an
         # explicit mask the attention kernels take their fast causal path.
-        with torch.set_grad_enabled(self._gradients), _autocast(policy):
+        with torch.set_grad_enabled(self._gradients), autocast(policy):
             states = policy.model.base_model(input_ids=batch.tokens, use_cache=False).last_hidden_state
         predicting = torch.zeros_like(self.positions)
         predicting[:, :-1] = self.positions[:, 1:]
@@ -197,7 +197,7 @@ class Forward:
             return self._head(slice(None))
 
     def _head(self, rows: slice) -> Tensor:
-        with _autocast(self.policy):
+        with autocast(self.policy):
             logits = self.policy.head(self._hidden[rows])
         return logits / self._temperature[rows, None].to(logits.dtype)
 
@@ -215,7 +215,8 @@ class Forward:
             return out.masked_scatter(self.positions, values)
 
 
-def _autocast(policy: Policy) -> torch.autocast:
+def autocast(policy: Policy) -> torch.autocast:
+    """The precision of the policy's matrix products."""
     enabled = policy.autocast is not None
     return torch.autocast(policy.device.type, dtype=policy.autocast or torch.bfloat16, enabled=enabled)
 

@@ -148,6 +148,10 @@ class Term:
         if Origin.PROMPT in self.over:
             raise ValueError(f"term {self.name!r} would train on the prompt")
 
+    def reads(self, sequence: TrainingSequence) -> bool:
+        """Whether the term has members in the stream of ``sequence``."""
+        return self.stream in (None, sequence.stream)
+
     def coefficient_at(self, now: Progress) -> float:
         """The coefficient at this point of the stage."""
         return float(self.coefficient(now)) if callable(self.coefficient) else float(self.coefficient)

@@ -165,6 +165,11 @@ class Stage:
             needed.add("old_logprobs")
         return frozenset(needed)
 
+    def readers(self, signal: str) -> tuple[Term, ...]:
+        """The terms that read a signal which a model computes; old log-probabilities make the ratio of advantages."""
+        needs = {signal, "advantages"} if signal == "old_logprobs" else {signal}
+        return tuple(term for term in self.terms if needs & term.objective.needs)
+
     @property
     def views_needed(self) -> frozenset[str]:
         """The frozen policies that objectives run beside the one that is trained, on every sequence of an update."""

@@ -54,8 +54,16 @@ class Text:
         Returns:
             Int["l"] tokens without end-of-sequence, and for k = 0 … len(chunks) + 1 the number of tokens in the first
             k chunks (the tail counts as the last chunk).
+
+        Raises:
+            UserError: the text does not come back from its tokens, or contains the end-of-sequence token.
         """
         tokens, ends = self._encode_with_ends(demonstration.text)
+        if self.end in tokens:
+            raise UserError(
+                f"a demonstration contains the end-of-sequence token {self.tokenizer.eos_token!r}, which training puts "
+                f"after it by itself; leave it out: {demonstration.text[:120]!r}"
+            )
         boundaries, characters = [0], 0
         for chunk in (*demonstration.chunks, demonstration.tail):
             characters += len(chunk)
@@ -71,7 +79,8 @@ class Text:
     def _encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         tokens: list[int] = encoded["input_ids"]
-        back = self.decode(tokens)
+        # Special tokens are kept: a chat's own markers are part of its text, and an unknown token shows itself.
+        back = str(self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False))
         if back.lstrip(" ") != text.lstrip(" "):
             raise UserError(
                 f"the tokenizer cannot represent this text: {text[:120]!r} comes back as {back[:120]!r}; "

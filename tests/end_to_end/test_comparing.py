@@ -187,3 +187,35 @@ def test_ctrl_c_from_a_terminal(tmp_path, base, monkeypatch):
     assert answer.code == 0, answer.error
     assert len(resumed) == 1
     assert [row["steps"] for row in numbers(out)] == [60]
+
+
+def test_workers_do_not_outlive_a_killed_parent(tmp_path, base):
+    out = tmp_path / "out"
+    arguments = ["compare", "rft", "--model", base, "--task", "key_paths", "--seeds", "1", "--out", out]
+    arguments += ["--steps", "100000", "--training-examples", "12", "--evaluation-examples", "8"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "posttrain.cli.main", *map(str, arguments)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    metrics = out / "runs" / "rft-seed0" / "metrics.jsonl"
+    while process.poll() is None and not metrics.exists():
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 60
+    while time.monotonic() < until and group_lives(process.pid):
+        time.sleep(0.05)
+    assert not group_lives(process.pid)
+    assert (out / "runs" / "rft-seed0" / "checkpoint").is_dir()
+
+
+def group_lives(number: int) -> bool:
+    """Whether a process of the group is left."""
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True

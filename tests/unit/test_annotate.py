@@ -1,15 +1,22 @@
 """Signals that a pass of a model provides."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor
 
 from fixtures.models import tiny_policy
 from fixtures.sequences import ragged, sequence
-from fixtures.training import CPU
+from fixtures.training import CPU, prepared_stage
 from posttrain.annotate import annotate
-from posttrain.batching import collate
+from posttrain.batching import PerToken, collate
+from posttrain.credit.group import Centred
+from posttrain.objectives.clipped import ClippedPolicy
+from posttrain.objectives.kl import EstimatedKl
 from posttrain.policy import Forward, Policy
+from posttrain.protocols import Term
+from posttrain.stage import Stage
 from posttrain.types import Origin, TrainingSequence
 from tolerances import MODEL
 
@@ -32,22 +39,45 @@ def direct(policy: Policy, row: TrainingSequence) -> Tensor:
         return Forward(policy, batch, positions).logprobs[0]
 
 
+def stage_with(*terms: Term, budget: int = 1000, **settings: object) -> Stage:
+    return prepared_stage([(), ()], terms, credit=Centred(), tokens_per_microbatch=budget, **settings)
+
+
+SAMPLED = frozenset({Origin.SAMPLED})
+POLICY = Term("policy", ClippedPolicy(), SAMPLED, PerToken())
+NEAR = Term("near the reference", EstimatedKl(), SAMPLED, PerToken())
+
+
 @pytest.mark.parametrize("budget", [1, 40, 1000])
 def test_each_signal_is_its_policys_logprobs_at_the_sampling_temperature(policy: Policy, budget: int) -> None:
     frozen = tiny_policy(seed=1)
     rows = bare()
-    for row, annotated in zip(rows, annotate(rows, policy, {"reference": frozen}, BOTH, budget), strict=True):
-        assert annotated.uid == row.uid
-        assert set(annotated.signals) == {"advantages", *BOTH}
-        torch.testing.assert_close(annotated.signals["old_logprobs"], direct(policy, row), rtol=0, atol=MODEL)
-        torch.testing.assert_close(annotated.signals["reference_logprobs"], direct(frozen, row), rtol=0, atol=MODEL)
+    stage = stage_with(POLICY, NEAR, budget=budget, groups_per_update=1)
+    annotated, passed = annotate(rows, policy, {"reference": frozen}, stage)
+    assert passed == 2 * sum(len(row.tokens) for row in rows)
+    for row, with_signals in zip(rows, annotated, strict=True):
+        assert with_signals.uid == row.uid
+        assert set(with_signals.signals) == {"advantages", *BOTH}
+        torch.testing.assert_close(with_signals.signals["old_logprobs"], direct(policy, row), rtol=0, atol=MODEL)
+        torch.testing.assert_close(with_signals.signals["reference_logprobs"], direct(frozen, row), rtol=0, atol=MODEL)
 
 
 def test_a_signal_carries_no_gradient(policy: Policy) -> None:
-    (first, *_) = annotate(bare(), policy, {}, frozenset({"old_logprobs"}), 1000)
+    (first, *_), _ = annotate(bare(), policy, {}, stage_with(POLICY, groups_per_update=1))
     assert not first.signals["old_logprobs"].requires_grad
 
 
 def test_nothing_needed_is_nothing_done(policy: Policy) -> None:
     rows = bare()
-    assert annotate(rows, policy, {}, frozenset(), 1000) == rows
+    assert annotate(rows, policy, {}, stage_with(POLICY)) == (rows, 0)
+
+
+def test_a_sequence_that_every_reader_ignores_passes_no_model(policy: Policy) -> None:
+    rows = bare()
+    still = [dataclasses.replace(r, signals={"advantages": torch.zeros(len(r.tokens))}) for r in rows[:2]]
+    stage = stage_with(POLICY, groups_per_update=1)
+    annotated, passed = annotate([*still, *rows[2:]], policy, {}, stage)
+    assert passed == sum(len(row.tokens) for row in rows[2:])
+    assert [set(a.signals) for a in annotated[:3]] == [{"advantages"}, {"advantages"}, {"advantages", "old_logprobs"}]
+    together = annotate([*still, *rows[2:]], policy, {"reference": policy}, stage_with(POLICY, NEAR))
+    assert together[1] == sum(len(row.tokens) for row in rows)

@@ -42,9 +42,14 @@ def test_a_demonstration_with_an_unknown_character_is_refused(text: Text) -> Non
         text.demonstration(Demonstration(("1 ", "Z "), "a"))
 
 
-def test_the_end_token_cannot_be_smuggled_in_as_text(text: Text) -> None:
-    with pytest.raises(UserError, match="cannot represent"):
-        text.encode(f"a{END}b")
+def test_a_prompt_may_hold_the_markers_of_a_chat(text: Text) -> None:
+    tokens = text.encode(f"a{END}b")
+    assert tokens.tolist() == [*text.encode("a").tolist(), text.end, *text.encode("b").tolist()]
+
+
+def test_a_demonstration_does_not_end_itself(text: Text) -> None:
+    with pytest.raises(UserError, match="contains the end-of-sequence token"):
+        text.demonstration(Demonstration(("a", "b"), END))
 
 
 def test_decoding_leaves_special_tokens_out(text: Text) -> None:

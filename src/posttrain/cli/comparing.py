@@ -14,6 +14,7 @@ from posttrain.cli import checks, failures, options
 from posttrain.cli.announcing import announce
 from posttrain.cli.specification import Written, chosen_preset, run_spec
 from posttrain.errors import UserError, unknown
+from posttrain.runs.budget import refuse_tuned_budget
 from posttrain.runs.compare import CompareSpec
 from posttrain.runs.problems import read_problems
 from posttrain.settings.catalogue import method as described
@@ -81,6 +82,7 @@ def compare_spec(
     checks.not_a_file(shared.out)
     arguments = {name: apply(name, settings_for(chosen, name), per_method[name]) for name in methods}
     candidates = tuning(methods, tune, arguments)
+    refuse_tuned_budget(methods, candidates)
     return CompareSpec(tuple(methods), shared.out, shared, seeds, candidates, arguments, workers)
 
 

@@ -7,14 +7,14 @@ batches nor the order in which rows finish changes what is sampled.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
-from posttrain.policy import Policy
+from posttrain.policy import Policy, autocast
 from posttrain.protocols import Completion
 from posttrain.types import Sampling
 
@@ -23,11 +23,14 @@ class HuggingFaceEngine:
     """Samples from the very module that is trained, so its weights cannot be stale.
 
     Args:
-        rows_per_batch: completions decoded at a time.
+        rows_per_batch: completions decoded at a time, at most.
+        tokens_per_batch: keys and values held at a time, at most, in tokens (rows x their greatest possible length).
+            A prompt's completions are never parted, so one prompt may hold more.
     """
 
-    def __init__(self, rows_per_batch: int = 512) -> None:
+    def __init__(self, rows_per_batch: int = 512, tokens_per_batch: int = 1 << 18) -> None:
         self._rows_per_batch = rows_per_batch
+        self._tokens_per_batch = tokens_per_batch
         self._policy: Policy | None = None
         self._version = -1
 
@@ -49,16 +52,27 @@ class HuggingFaceEngine:
         policy, n = self._policy, completions_per_prompt
         uniforms = torch.rand(len(prompts) * n, sampling.max_new_tokens, generator=generator)
         out: list[list[Completion]] = [[] for _ in prompts]
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        size = max(1, self._rows_per_batch // n)
-        with torch.inference_mode():
-            for at in range(0, len(order), size):
-                chosen = order[at : at + size]
-                rows = torch.tensor([i * n + j for i in chosen for j in range(n)])
+        for chosen in self._batches(prompts, n, sampling.max_new_tokens):
+            rows = torch.tensor([i * n + j for i in chosen for j in range(n)])
+            # no_grad, not inference_mode: only then does autocast keep the weights that it has cast.
+            with torch.no_grad(), autocast(policy):
                 finished = _decode(policy, [prompts[i] for i in chosen], n, sampling, uniforms[rows])
-                for k, i in enumerate(chosen):
-                    out[i] = finished[k * n : (k + 1) * n]
+            for k, i in enumerate(chosen):
+                out[i] = finished[k * n : (k + 1) * n]
         return out
+
+    def _batches(self, prompts: Sequence[Tensor], n: int, max_new_tokens: int) -> Iterator[list[int]]:
+        """Indices of prompts that are decoded together, shortest first, so that little is padding."""
+        chosen: list[int] = []
+        for index in sorted(range(len(prompts)), key=lambda i: len(prompts[i])):
+            rows = (len(chosen) + 1) * n
+            tokens = rows * (len(prompts[index]) + max_new_tokens)
+            if chosen and (rows > self._rows_per_batch or tokens > self._tokens_per_batch):
+                yield chosen
+                chosen = []
+            chosen.append(index)
+        if chosen:
+            yield chosen
 
 
 @dataclass
@@ -76,7 +90,10 @@ class _Rows:
 
 
 def _decode(policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, uniforms: Tensor) -> list[Completion]:
-    """Decode one batch of prompts, ``n`` completions each, prompt-major."""
+    """Decode one batch of prompts, ``n`` completions each, prompt-major.
+
+    Within one autocast, which casts every weight once and not once per token.
+    """
     logits, cache, mask = _prefill(policy, prompts)
     logits, mask = logits.repeat_interleave(n, 0), mask.repeat_interleave(n, 0)
     if n > 1:
@@ -125,12 +142,10 @@ def _step(policy: Policy, token: Tensor, rows: _Rows, cache: Any) -> Tensor:
 
 def _logits(policy: Policy, tokens: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
     """Float["r v"]: logits of the token after the last column."""
-    enabled = policy.autocast is not None
-    with torch.autocast(policy.device.type, dtype=policy.autocast or torch.bfloat16, enabled=enabled):
-        states = policy.model.base_model(
-            input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-        ).last_hidden_state
-        return policy.head(states[:, -1])
+    states = policy.model.base_model(
+        input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+    ).last_hidden_state
+    return policy.head(states[:, -1])
 
 
 def sample(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor, Tensor]:

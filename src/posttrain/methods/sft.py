@@ -7,7 +7,8 @@ Axes: source, objective
 Loss: the mean of ``-log p(token)`` over all demonstration tokens of the minibatch, end-of-sequence included; prompt
 tokens carry no loss. Defaults are those of the SFT baseline in UFT (2505.16984, released code): AdamW 1e-5,
 betas (0.9, 0.95), weight decay 0.01, warm-up over 10% of the steps and a cosine to zero, gradients cut at 1.0,
-batches of 256, at most 500 steps.
+batches of 256, at most 500 steps. Deviation: the cosine runs over all steps and is scaled down during the warm-up,
+where the released code begins it after the warm-up.
 """
 
 from __future__ import annotations

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from posttrain.errors import UserError
 from posttrain.runs.spec import RunSpec
 from posttrain.settings.building import resolved
+
+BUDGET = frozenset({"steps", "prompts_per_step", "rollouts_per_prompt", "groups_per_update"})
+"""Settings of a reinforced stage that decide how much it samples and how often it updates."""
 
 
 def updates_per_step(method: str, arguments: Mapping[str, Any]) -> int | None:
@@ -35,6 +38,19 @@ def shared_updates(methods: Sequence[str], arguments: Mapping[str, Mapping[str, 
             "set the same groups_per_update and prompts_per_step for them"
         )
     return max(counts.values(), default=1)
+
+
+def refuse_tuned_budget(methods: Sequence[str], tuned: Iterable[str]) -> None:
+    """Refuse to tune what decides how many answers an arm samples or how many updates it makes.
+
+    Raises:
+        UserError: naming the setting; several arms, each with its best value, would not have equal budgets.
+    """
+    for setting in tuned:
+        if len(methods) > 1 and setting.removeprefix("reinforcement.") in BUDGET:
+            raise UserError(
+                f"--tune {setting} would give every arm another budget; set it for all of them with --set {setting}=…"
+            )
 
 
 def with_equal_updates(run: RunSpec, shared: int) -> RunSpec:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
 from posttrain.runs.compare import CompareSpec, compare
+from posttrain.runs.cores import available_cores
 from posttrain.runs.display import Display
 from posttrain.runs.spec import RunSpec
 from posttrain.settings.overrides import apply
@@ -34,7 +34,7 @@ def demo(out: Path, quick: bool, steps: int | None, display: Display) -> list[di
         run = dataclasses.replace(run, steps=steps)
     chosen = preset(PRESET)
     arguments = {name: apply(name, settings_for(chosen, name), []) for name in METHODS}
-    workers = min(2, os.cpu_count() or 1)
+    workers = min(2, available_cores())
     for name in METHODS:
         display.say(in_words(chosen, name))
     return compare(CompareSpec(METHODS, str(out), run, seeds=1, arguments=arguments, workers=workers), display)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
 from posttrain.errors import UserError
 from posttrain.runs import folder, recipe_file
+from posttrain.runs.cores import available_cores
 from posttrain.runs.display import Display, Silent
 from posttrain.runs.divergence import Diverged, reason, record
 from posttrain.runs.interrupts import started_deaf
@@ -103,7 +105,7 @@ def _comparable(spec: RunSpec) -> dict[str, Any]:
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, available_cores() // workers)
     context = get_context("spawn")
     stop = context.Event()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(threads, stop))
@@ -131,13 +133,29 @@ def _begin(threads: int, stop: Event) -> None:
 
     stopping.set(stop)
     torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
+
+
+def _end_with_parent(stop: Event) -> None:
+    """A parent that was killed cannot tell its workers to stop: save the run in progress and end."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        stop.set()
+        with _at_work:
+            os._exit(1)
+
+
+_at_work = threading.Lock()
+"""Held by a worker while it carries out a run."""
 
 
 def _carry_out(spec: RunSpec, base: dict[str, Any]) -> None:
-    try:
-        _go_on(spec, base)
-    except Diverged as error:
-        record(Path(spec.out), error)
+    with _at_work:
+        try:
+            _go_on(spec, base)
+        except Diverged as error:
+            record(Path(spec.out), error)
 
 
 def _go_on(spec: RunSpec, base: dict[str, Any]) -> None:

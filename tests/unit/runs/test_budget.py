@@ -3,7 +3,7 @@
 import pytest
 
 from posttrain.errors import UserError
-from posttrain.runs.budget import shared_updates, with_equal_updates
+from posttrain.runs.budget import refuse_tuned_budget, shared_updates, with_equal_updates
 from posttrain.runs.spec import RunSpec
 
 FOUR = {"reinforcement": {"prompts_per_step": 10, "groups_per_update": 3}}
@@ -31,3 +31,11 @@ def test_one_update_per_step_changes_nothing():
 def test_arms_that_differ_leave_no_number_for_sft():
     with pytest.raises(UserError, match="rft 4, uft 1"):
         shared_updates(("sft", "rft", "uft"), {"rft": FOUR, "uft": ONE})
+
+
+@pytest.mark.parametrize("setting", ["reinforcement.groups_per_update", "rollouts_per_prompt"])
+def test_a_budget_is_not_tuned_per_arm(setting: str) -> None:
+    with pytest.raises(UserError, match="another budget"):
+        refuse_tuned_budget(("rft", "uft"), [setting])
+    refuse_tuned_budget(("rft",), [setting])
+    refuse_tuned_budget(("sft", "uft"), ["supervision.prompts_per_step", "reinforcement.learning_rate"])
