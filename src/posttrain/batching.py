@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -14,11 +15,18 @@ from posttrain.protocols import Term
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 
 Total = Callable[[float], float]
+Counts = Literal["members", "weights"]
 
 
 @dataclass(frozen=True)
 class PerToken:
-    """Every member token of the minibatch counts the same: ``1 / members`` ("token mean")."""
+    """Every member token of the minibatch counts the same: ``1 / members`` ("token mean").
+
+    Args:
+        counts: ``"weights"`` divides by what the members' emphases sum to instead of by their number.
+    """
+
+    counts: Counts = "members"
 
     def denominators(self, members: Sequence[float], groups: Sequence[object], total: Total) -> list[float]:
         """The number of members in the whole minibatch."""
@@ -27,7 +35,13 @@ class PerToken:
 
 @dataclass(frozen=True)
 class PerSequence:
-    """Every sequence that has members counts the same, and its members share that ("sequence mean")."""
+    """Every sequence that has members counts the same, and its members share that ("sequence mean").
+
+    Args:
+        counts: ``"weights"`` divides by what the members' emphases sum to instead of by their number.
+    """
+
+    counts: Counts = "members"
 
     def denominators(self, members: Sequence[float], groups: Sequence[object], total: Total) -> list[float]:
         """Sequences with members x members of this sequence."""
@@ -37,7 +51,13 @@ class PerSequence:
 
 @dataclass(frozen=True)
 class PerGroup:
-    """Every group that has members counts the same, and its members share that. A group lives on one rank."""
+    """Every group that has members counts the same, and its members share that. A group lives on one rank.
+
+    Args:
+        counts: ``"weights"`` divides by what the members' emphases sum to instead of by their number.
+    """
+
+    counts: Counts = "members"
 
     def denominators(self, members: Sequence[float], groups: Sequence[object], total: Total) -> list[float]:
         """Groups with members x members of this group."""
@@ -57,6 +77,7 @@ class PerConstant:
     """
 
     tokens: float = 1.0
+    counts: ClassVar[Counts] = "members"
 
     def denominators(self, members: Sequence[float], groups: Sequence[object], total: Total) -> list[float]:
         """Sequences x ``tokens``."""
@@ -73,18 +94,21 @@ def weigh(sequences: Sequence[TrainingSequence], terms: Sequence[Term], total: T
 
     Returns:
         The sequences with ``weights[term.name]``: Float["l"], 0 outside the term's members. Of each term the weights
-        sum to 1 over the minibatch of all ranks, or to 0 if it has no members (``PerConstant`` sums to a length).
+        sum to 1 over the minibatch of all ranks, or to 0 if it has no members (``PerConstant`` sums to a length, and
+        emphasised members to their mean emphasis where members are counted).
     """
     weighed = [dict(s.weights) for s in sequences]
     for term in terms:
         masks = [_members(s, term) for s in sequences]
+        amounts = [_emphasised(s, term, mask) for s, mask in zip(sequences, masks)]
+        counted = amounts if term.share.counts == "weights" else masks
         read = [i for i, s in enumerate(sequences) if term.reads(s)]
-        members = [float(masks[i].sum()) for i in read]
+        members = [float(counted[i].sum()) for i in read]
         denominators = term.share.denominators(members, [sequences[i].group for i in read], total)
         for i, count, denominator in zip(read, members, denominators):
-            masks[i] = masks[i] / denominator if count else masks[i]
-        for weights, mask in zip(weighed, masks):
-            weights[term.name] = mask
+            amounts[i] = amounts[i] / denominator if count else amounts[i]
+        for weights, amount in zip(weighed, amounts):
+            weights[term.name] = amount
     return [dataclasses.replace(s, weights=w) for s, w in zip(sequences, weighed)]
 
 
@@ -95,6 +119,11 @@ def _members(sequence: TrainingSequence, term: Term) -> Tensor:
             mask[sequence.origin == int(origin)] = 1.0
     mask[0] = 0.0  # nothing predicts the first token
     return mask
+
+
+def _emphasised(sequence: TrainingSequence, term: Term, mask: Tensor) -> Tensor:
+    emphasis = sequence.signals.get(f"emphasis/{term.name}")
+    return mask if emphasis is None else mask * emphasis.to(mask.dtype)
 
 
 def minibatches(
@@ -119,17 +148,26 @@ def minibatches(
             yield [sequence for key in shuffled[at : at + size] for sequence in by_group[key]]
 
 
-def microbatches(sequences: Sequence[TrainingSequence], tokens_per_microbatch: int) -> Iterator[list[TrainingSequence]]:
+def microbatches(
+    sequences: Sequence[TrainingSequence], tokens_per_microbatch: int, whole_groups: bool = False
+) -> Iterator[list[TrainingSequence]]:
     """Cut a minibatch by a budget of padded tokens, longest first, so that little is padding.
 
-    A sequence longer than the budget travels alone.
+    Args:
+        sequences: the minibatch.
+        tokens_per_microbatch: the budget; a sequence, or a group that must stay whole, goes beyond it alone.
+        whole_groups: keep the sequences of a group together.
     """
+    units: dict[Hashable, list[TrainingSequence]] = {}
+    for sequence in sequences:
+        units.setdefault(sequence.group if whole_groups else sequence.uid, []).append(sequence)
     row: list[TrainingSequence] = []
-    for sequence in sorted(sequences, key=lambda s: (-len(s.tokens), s.uid)):
-        if row and (len(row) + 1) * len(row[0].tokens) > tokens_per_microbatch:
+    for unit in sorted(units.values(), key=lambda u: (-max(len(s.tokens) for s in u), min(s.uid for s in u))):
+        longest = max(len(s.tokens) for s in (row or unit))
+        if row and (len(row) + len(unit)) * longest > tokens_per_microbatch:
             yield row
             row = []
-        row.append(sequence)
+        row = row + unit
     if row:
         yield row
 
@@ -145,6 +183,9 @@ def collate(sequences: Sequence[TrainingSequence], padding_token: int, device: t
         known = next(s.signals[name] for s in sequences if name in s.signals)
         return stack([s.signals.get(name, known.new_zeros(len(s.tokens))) for s in sequences], 0.0)
 
+    groups: dict[Hashable, int] = {}
+    for s in sequences:
+        groups.setdefault(s.group, len(groups))
     names = dict.fromkeys(name for s in sequences for name in s.signals)
     return TokenBatch(
         tokens=stack([s.tokens for s in sequences], padding_token),
@@ -152,6 +193,7 @@ def collate(sequences: Sequence[TrainingSequence], padding_token: int, device: t
         attention_mask=stack([torch.ones_like(s.tokens) for s in sequences], 0),
         temperature=torch.tensor([s.rollout.temperature for s in sequences], dtype=torch.float64, device=device),
         uid=torch.tensor([s.uid for s in sequences], device=device),
+        group=torch.tensor([groups[s.group] for s in sequences], device=device),
         signals={name: signal(name) for name in names},
         weights={name: stack([s.weights[name] for s in sequences], 0.0) for name in sequences[0].weights},
     )

@@ -1,13 +1,11 @@
-"""One step's material: draw examples, write, judge, give credit."""
+"""One step's material: draw examples, write, judge."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from posttrain.errors import UserError
 from posttrain.protocols import Engine
@@ -94,31 +92,13 @@ def _unique(group: Group, number: int) -> tuple[Rollout, ...]:
 
 
 def _sequences(stream: Stream, group: Group, now: Progress, first: int) -> list[TrainingSequence]:
-    advantages = _advantages(stream, group)
-    made = []
-    for index, rollout in enumerate(group):
-        signals = {} if advantages is None else {"advantages": advantages[index].expand(len(rollout.tokens)).clone()}
-        uid = now.key("uid", stream.name, first + index) % (1 << 62)
-        made.append(TrainingSequence(rollout, rollout.tokens, rollout.origin, stream.name, uid, signals))
-    return made
-
-
-def _advantages(stream: Stream, group: Group) -> Tensor | None:
-    if stream.credit is None:
-        return None
-    if stream.credit.compares and len(group) < 2:
+    if stream.credit is not None and stream.credit.compares and len(group) < 2:
         raise UserError(
             f"{type(stream.credit).__name__} compares the rollouts of a prompt with each other, but there is only one; "
             "set rollouts_per_prompt to at least 2"
         )
-    return stream.credit(torch.tensor(scores(group), dtype=torch.float64))
-
-
-def scores(group: Sequence[Rollout]) -> list[float]:
-    """The scores of a group that was judged in full."""
-    out = []
-    for rollout in group:
-        if rollout.verdict is None or rollout.verdict.score is None:
-            raise ValueError(f"the rollout of example {rollout.example.id!r} has no score")
-        out.append(rollout.verdict.score)
-    return out
+    made = []
+    for index, rollout in enumerate(group):
+        uid = now.key("uid", stream.name, first + index) % (1 << 62)
+        made.append(TrainingSequence(rollout, rollout.tokens, rollout.origin, stream.name, uid, dict(rollout.signals)))
+    return made

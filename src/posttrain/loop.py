@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -15,7 +15,7 @@ from posttrain.batching import collate, microbatches, minibatches, weigh
 from posttrain.collect import Collection, collect
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.policy import Forward, Policy
-from posttrain.protocols import Engine, Term
+from posttrain.protocols import Engine, SelectionSession, Term
 from posttrain.runtime import LocalRuntime
 from posttrain.stage import Stage
 from posttrain.types import Origin, Progress, TrainingSequence
@@ -66,7 +66,10 @@ class Session:
         frozen: the frozen policies of the stage.
         optimiser: with its state.
         seed: the run's seed.
+        engine: writes what is sampled.
+        selection: the stage's selection at work.
         step: steps of this stage that are finished.
+        spent: what the run has used up.
     """
 
     stage: Stage
@@ -75,6 +78,7 @@ class Session:
     optimiser: torch.optim.AdamW
     seed: int
     engine: Engine
+    selection: SelectionSession | None = None
     step: int = 0
     spent: Spent = field(default_factory=Spent)
 
@@ -97,14 +101,41 @@ class StepRecord:
     seconds: float
 
 
-def start(stage: Stage, policy: Policy, seed: int, engine: Engine | None = None, spent: Spent | None = None) -> Session:
-    """Begin a stage: a fresh optimiser, and snapshots of the policy for the frozen roles that its terms need."""
-    settings = stage.optimiser
-    optimiser = torch.optim.AdamW(
-        policy.trainable(), lr=0.0, betas=settings.betas, eps=settings.epsilon, weight_decay=settings.weight_decay
+def start(
+    stage: Stage,
+    policy: Policy,
+    seed: int,
+    engine: Engine | None = None,
+    spent: Spent | None = None,
+    remembered: Mapping[str, Policy] | None = None,
+) -> Session:
+    """Begin a stage: a fresh optimiser, fresh heads, and the frozen policies that something reads.
+
+    Args:
+        stage: what is going to be done.
+        policy: trained in place.
+        seed: the run's.
+        engine: writes what is sampled; the in-process one if it is not given.
+        spent: what the run has used up so far.
+        remembered: earlier states of the policy that the recipe kept.
+    """
+    frozen = {name: stage.frozen[name].start(policy, remembered or {}) for name in sorted(stage.frozen_needed)}
+    policy.heads = {name: head.start(policy.width, policy.device) for name, head in stage.heads.items()}
+    selection = None if stage.selection is None else stage.selection.start(seed)
+    optimiser = _optimiser(stage, policy)
+    return Session(
+        stage, policy, frozen, optimiser, seed, engine or HuggingFaceEngine(), selection, 0, spent or Spent()
     )
-    frozen = {name: policy.frozen_copy() for name in sorted(stage.frozen)}
-    return Session(stage, policy, frozen, optimiser, seed, engine or HuggingFaceEngine(), spent=spent or Spent())
+
+
+def _optimiser(stage: Stage, policy: Policy) -> torch.optim.AdamW:
+    settings = stage.optimiser
+    groups = [{"params": policy.trainable(), "factor": 1.0}]
+    for name, head in stage.heads.items():
+        groups.append({"params": list(policy.heads[name].parameters()), "factor": head.learning_rate_factor})
+    return torch.optim.AdamW(
+        groups, lr=0.0, betas=settings.betas, eps=settings.epsilon, weight_decay=settings.weight_decay
+    )
 
 
 def train(session: Session, runtime: LocalRuntime, after_step: Callable[[StepRecord], bool]) -> None:
@@ -140,6 +171,8 @@ def one_step(session: Session, runtime: LocalRuntime) -> StepRecord:
     _count(session, collection)
     sequences, tokens_annotated = annotate(collection.sequences, policy, session.frozen, stage)
     session.spent.flops += 2.0 * policy.parameters_count * tokens_annotated
+    if session.selection is not None:
+        sequences = session.selection(sequences, policy, now)
     losses: dict[str, float] = {term.name: 0.0 for term in stage.terms}
     norms, skipped = [], 0
     order = now.generator("minibatches")
@@ -158,13 +191,14 @@ def _gradient(
     session: Session, runtime: LocalRuntime, minibatch: list[TrainingSequence], now: Progress, losses: dict[str, float]
 ) -> int:
     """Accumulate the gradient of one minibatch; returns how many sequences needed no pass."""
-    stage, policy = session.stage, session.policy
+    stage, policy, budget = session.stage, session.policy, session.stage.tokens_per_microbatch
     weighed = weigh(minibatch, stage.terms, runtime.total)
     alive = [s for s in weighed if not all(_inert(term, s) for term in stage.terms)]
-    for rows in microbatches(alive, stage.tokens_per_microbatch):
+    prepared = {t.prepare.provides: t.prepare(weighed, policy, budget) for t in stage.terms if t.prepare is not None}
+    for rows in microbatches(alive, budget, stage.whole_groups):
         batch = collate(rows, policy.text.end, policy.device)
         positions = torch.stack([w != 0 for w in batch.weights.values()]).any(0)
-        forward = Forward(policy, batch, positions, session.frozen)
+        forward = Forward(policy, batch, positions, session.frozen, prepared)
         loss = torch.zeros((), device=policy.device)
         for term in stage.terms:
             if not any(bool(s.weights[term.name].any()) for s in rows):
@@ -188,15 +222,16 @@ def _inert(term: Term, sequence: TrainingSequence) -> bool:
 
 def _update(session: Session, runtime: LocalRuntime, now: Progress) -> float:
     """Clip and step. Without any gradient it is zeros that step, so that momentum acts as if nothing was skipped."""
-    stage, parameters = session.stage, session.policy.trainable()
+    stage, groups = session.stage, session.optimiser.param_groups
+    parameters = [p for group in groups for p in group["params"]]
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     norm = runtime.gradient_norm(parameters, stage.optimiser.clip_norm)
     if not math.isfinite(norm):
         raise NonFinite(f"the gradient norm is {norm} at step {now.step + 1} of stage {stage.name!r}")
-    for group in session.optimiser.param_groups:
-        group["lr"] = stage.learning_rate_at(now)
+    for group in groups:
+        group["lr"] = stage.learning_rate_at(now) * group["factor"]
     session.optimiser.step()
     session.optimiser.zero_grad(set_to_none=True)
     session.spent.updates += 1

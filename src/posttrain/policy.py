@@ -23,6 +23,10 @@ LOGITS_AT_ONCE = 1 << 25
 """Numbers of [positions x vocabulary] held at a time; above it the head runs in chunks, in the backward pass again."""
 
 
+FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm")
+"""What Llama and its relatives, GPT-2, OPT and Phi call the norm before the head."""
+
+
 class Policy:
     """A causal language model with its tokenizer. Its weights are float32, whatever the files held.
 
@@ -30,6 +34,8 @@ class Policy:
         model: a Hugging Face causal LM.
         text: its tokenizer.
         autocast: the dtype of matrix products, or ``None`` to compute in the weights' own type.
+
+    ``heads`` are modules on the last hidden states that a stage trains beside the model, such as a critic's.
 
     Raises:
         UserError: the model states no longest sequence, its logits are not finite, or its output head is not the plain
@@ -41,6 +47,7 @@ class Policy:
         self.model = model.eval()
         self.text = text
         self.autocast = autocast
+        self.heads: dict[str, nn.Module] = {}
         if getattr(model.config, "max_position_embeddings", None) is None:  # Bloom, MPT
             raise UserError(f"{type(model).__name__} is not supported: its config states no max_position_embeddings")
         self._check_head()
@@ -60,9 +67,34 @@ class Policy:
         """How many numbers the model holds, tied ones once."""
         return sum(p.numel() for p in self.model.parameters())
 
+    @property
+    def width(self) -> int:
+        """How many numbers a hidden state has."""
+        return int(self.model.get_input_embeddings().embedding_dim)
+
     def trainable(self) -> list[nn.Parameter]:
-        """The parameters that the optimiser moves."""
+        """The parameters of the model that the optimiser moves; heads beside it are not among them."""
         return [p for p in self.model.parameters() if p.requires_grad]
+
+    def named_trainable(self) -> dict[str, nn.Parameter]:
+        """The same by their names within the model."""
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Int["b l"] -> Float["b l d"], what the first layer reads."""
+        return self.model.get_input_embeddings()(tokens)  # type: ignore[no-any-return]
+
+    def final_norm(self, states: Tensor) -> Tensor:
+        """The norm between the last layer and the head, applied to the states of any layer.
+
+        Raises:
+            UserError: the model's final norm is not known.
+        """
+        children = dict(self.model.base_model.named_children())
+        known = [children[name] for name in FINAL_NORMS if name in children]
+        if not known:
+            raise UserError(f"the final norm of {type(self.model).__name__} is not among {', '.join(FINAL_NORMS)}")
+        return known[0](states)  # type: ignore[no-any-return]
 
     def frozen_copy(self) -> Policy:
         """A snapshot that no update reaches."""
@@ -107,13 +139,23 @@ class Forward:
         batch: the right-padded batch.
         positions: Bool["b l"], the tokens whose prediction anybody will read; elsewhere every quantity is 0.
         frozen: the frozen policies that objectives may name.
+        prepared: what was computed of the whole minibatch, by name.
+        inputs: Float["b l d"], read by the first layer instead of the tokens' embeddings.
+        parameters: weights of the model to use instead of its own, by name; only ``layers`` exist under them.
 
     Whether gradients flow is decided when the view is made, not when a quantity is first touched: a cached quantity
     first read inside somebody's ``no_grad`` would silently lose another term's gradient.
     """
 
     def __init__(
-        self, policy: Policy, batch: TokenBatch, positions: Tensor, frozen: Mapping[str, Policy] | None = None
+        self,
+        policy: Policy,
+        batch: TokenBatch,
+        positions: Tensor,
+        frozen: Mapping[str, Policy] | None = None,
+        prepared: Mapping[str, Any] | None = None,
+        inputs: Tensor | None = None,
+        parameters: Mapping[str, Tensor] | None = None,
     ) -> None:
         if bool(positions[:, 0].any()):
             raise ValueError("position 0 is predicted by nothing and can carry no weight")
@@ -121,6 +163,9 @@ class Forward:
         self.batch = batch
         self.positions = positions
         self.frozen = frozen or {}
+        self.prepared = prepared or {}
+        self._inputs = inputs
+        self._parameters = parameters
         self._gradients = torch.is_grad_enabled()
 
     @cached_property
@@ -132,6 +177,39 @@ class Forward:
     def entropy(self) -> Tensor:
         """Float["b l"]: entropy in nats of each token's predictive distribution; 0 outside ``positions``."""
         return self.at_logits(_entropy)
+
+    @cached_property
+    def values(self) -> Tensor:
+        """Float["b l"]: the head ``value`` on the state in which each token was chosen; 0 outside ``positions``."""
+        with torch.set_grad_enabled(self._gradients):
+            values = self.policy.heads["value"](self._hidden.float())[:, 0]
+            out = torch.zeros(self.positions.shape, dtype=values.dtype, device=values.device)
+            return out.masked_scatter(self.positions, values)
+
+    @property
+    def layers(self) -> tuple[Tensor, ...]:
+        """Float["b l d"] per layer, the embeddings first and the last one normed.
+
+        Unlike everything else here, index t is the state after token t has been read: nothing is predicted.
+        """
+        return self._every_layer
+
+    def again(self, inputs: Tensor | None = None, parameters: Mapping[str, Tensor] | None = None) -> Forward:
+        """Another pass over the same batch, with other inputs or other weights; gradients flow through both."""
+        with torch.set_grad_enabled(self._gradients):
+            return Forward(self.policy, self.batch, self.positions, self.frozen, self.prepared, inputs, parameters)
+
+    def at_exit(self, depth: int) -> Forward:
+        """The same pass as if the model ended after ``depth`` layers: its norm and head on their states."""
+        if not 1 <= depth < len(self.layers):
+            raise ValueError(f"the model has {len(self.layers) - 1} layers; it cannot end after {depth}")
+        with torch.set_grad_enabled(self._gradients):
+            view = Forward(self.policy, self.batch, self.positions, self.frozen, self.prepared)
+            last = depth == len(self.layers) - 1  # the last one is normed already
+            with autocast(self.policy):
+                states = self.layers[depth] if last else self.policy.final_norm(self.layers[depth])
+            view.__dict__["_hidden"] = view._predicting(states)
+        return view
 
     def at_logits(self, quantity: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """A full-vocabulary quantity, evaluated in chunks so that the whole of the logits need not exist.
@@ -167,14 +245,37 @@ class Forward:
     @cached_property
     def _hidden(self) -> Tensor:
         """Float["n d"]: the state that predicts each of the ``positions`` — the one and only shift."""
-        batch, policy = self.batch, self.policy
-        # Rows are padded on the right, so causal attention alone keeps real tokens from seeing padding; without an
-        # explicit mask the attention kernels take their fast causal path.
-        with torch.set_grad_enabled(self._gradients), autocast(policy):
-            states = policy.model.base_model(input_ids=batch.tokens, use_cache=False).last_hidden_state
+        return self._predicting(self._last_layer)
+
+    def _predicting(self, states: Tensor) -> Tensor:
         predicting = torch.zeros_like(self.positions)
         predicting[:, :-1] = self.positions[:, 1:]
-        return states[predicting]  # type: ignore[no-any-return]
+        return states[predicting]
+
+    @cached_property
+    def _last_layer(self) -> Tensor:
+        if "_every_layer" in self.__dict__:
+            return self._every_layer[-1]
+        return self._pass(output_hidden_states=False).last_hidden_state  # type: ignore[no-any-return]
+
+    @cached_property
+    def _every_layer(self) -> tuple[Tensor, ...]:
+        if "_last_layer" in self.__dict__:
+            raise RuntimeError("layers are read before anything else, or the model would run twice; see needs")
+        return self._pass(output_hidden_states=True).hidden_states  # type: ignore[no-any-return]
+
+    def _pass(self, output_hidden_states: bool) -> Any:
+        # Rows are padded on the right, so causal attention alone keeps real tokens from seeing padding; without an
+        # explicit mask the attention kernels take their fast causal path.
+        what = {"input_ids": self.batch.tokens} if self._inputs is None else {"inputs_embeds": self._inputs}
+        asked = {**what, "use_cache": False, "output_hidden_states": output_hidden_states}
+        model = self.policy.model.base_model
+        with torch.set_grad_enabled(self._gradients), autocast(self.policy):
+            if self._parameters is None:
+                return model(**asked)
+            prefix = f"{self.policy.model.base_model_prefix}."
+            weights = {n.removeprefix(prefix): p for n, p in self._parameters.items() if n.startswith(prefix)}
+            return torch.func.functional_call(model, weights, kwargs=asked)
 
     @cached_property
     def _tokens(self) -> Tensor:
@@ -197,6 +298,8 @@ class Forward:
             return self._head(slice(None))
 
     def _head(self, rows: slice) -> Tensor:
+        if self._parameters is not None:
+            raise RuntimeError("under other weights only layers exist: the head would be that of the policy's own")
         with autocast(self.policy):
             logits = self.policy.head(self._hidden[rows])
         return logits / self._temperature[rows, None].to(logits.dtype)

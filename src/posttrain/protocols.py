@@ -6,9 +6,9 @@ its signature fits, and the contract tests walk the folders to see that every pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from posttrain.types import Example, Group, Origin, Progress, Rollout, Sampling, TokenBatch, TrainingSequence, Verdict
 
@@ -59,6 +59,11 @@ class Engine(Protocol):
 class Source(Protocol):
     """Decides what is written, by whom, from where: examples in, one group of rollouts per example out."""
 
+    @property
+    def provides(self) -> frozenset[str]:
+        """The signals that its rollouts carry."""
+        ...
+
     def __call__(
         self, examples: Sequence[Example], engine: Engine, text: Text, sampling: Sampling, now: Progress
     ) -> list[tuple[Rollout, ...]]:
@@ -75,15 +80,54 @@ class Reward(Protocol):
 
 
 class Credit(Protocol):
-    """Turns the rewards of one group into advantages."""
+    """Turns rewards, and signals where it needs some, into advantages per token."""
 
     @property
     def compares(self) -> bool:
         """Whether rollouts are compared with each other, so that a group of one has no meaning."""
         ...
 
-    def __call__(self, rewards: Tensor) -> Tensor:
-        """Float["g"] rewards of one group -> Float["g"] advantages, one per rollout."""
+    @property
+    def needs(self) -> frozenset[str]:
+        """The signals of a model that it reads, such as ``"old_values"``."""
+        ...
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """The signals that it makes: ``"advantages"``, and for a critic ``"returns"``."""
+        ...
+
+    def __call__(self, sequences: Sequence[TrainingSequence]) -> list[Mapping[str, Tensor]]:
+        """All sequences of one stream and step, judged -> per sequence its signals, each Float["l"], in order."""
+        ...
+
+
+class Selection(Protocol):
+    """Decides which sequences of a collection, and which of their tokens, are trained on. A specification."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The signals of a model that it reads."""
+        ...
+
+    def start(self, seed: int) -> SelectionSession:
+        """Begin a stage, with an empty memory."""
+        ...
+
+
+class SelectionSession(Protocol):
+    """A selection at work; its memory travels through checkpoints."""
+
+    def __call__(self, sequences: Sequence[TrainingSequence], policy: Policy, now: Progress) -> list[TrainingSequence]:
+        """A part of ``sequences``, in their order; signals ``"emphasis/TERM"`` may be added, nothing else changed."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers, as tensors and plain numbers."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Remember what an earlier session did."""
         ...
 
 
@@ -92,7 +136,12 @@ class Objective(Protocol):
 
     @property
     def needs(self) -> frozenset[str]:
-        """The signals it reads from the batch, and ``"policy/NAME"`` for each frozen policy it runs."""
+        """What it reads beside the tokens.
+
+        Signals of the batch by name, ``"policy/NAME"`` for each frozen policy that it runs, ``"prepared/NAME"`` for
+        what a :class:`Prepare` computed of the whole minibatch, and ``"whole groups"`` if the sequences of a group
+        have to stand in the same batch.
+        """
         ...
 
     def inert(self, sequence: TrainingSequence) -> bool:
@@ -107,6 +156,11 @@ class Objective(Protocol):
 class Share(Protocol):
     """How a term's weights are normalised over the whole minibatch."""
 
+    @property
+    def counts(self) -> Literal["members", "weights"]:
+        """Whether a member token counts as one, or as much as it is emphasised."""
+        ...
+
     def denominators(
         self, members: Sequence[float], groups: Sequence[object], total: Callable[[float], float]
     ) -> list[float]:
@@ -114,10 +168,23 @@ class Share(Protocol):
 
         Args:
             members: per sequence of the term's stream in this rank's part of the minibatch, how many of its tokens are
-                members.
+                members, or what their emphases sum to (see ``counts``).
             groups: per sequence, the key of its group.
             total: sums a number over all ranks.
         """
+        ...
+
+
+class Prepare(Protocol):
+    """Computes something of the whole minibatch before it is cut, so that no cut can change it."""
+
+    @property
+    def provides(self) -> str:
+        """Its name: objectives that need ``"prepared/NAME"`` find it in ``forward.prepared[NAME]``."""
+        ...
+
+    def __call__(self, minibatch: Sequence[TrainingSequence], policy: Policy, tokens_per_microbatch: int) -> Any:
+        """The quantity, detached. The policy is left as it was, its gradients too."""
         ...
 
 
@@ -132,6 +199,7 @@ class Term:
         share: the normaliser.
         coefficient: a number or a schedule.
         stream: members come from this stream only; ``None`` takes every stream.
+        prepare: a quantity of the whole minibatch that the objective reads.
     """
 
     name: str
@@ -140,6 +208,7 @@ class Term:
     share: Share
     coefficient: Schedule | float = 1.0
     stream: str | None = None
+    prepare: Prepare | None = None
 
     def __post_init__(self) -> None:
         """Refuse a term that can have no members."""

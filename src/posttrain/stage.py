@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from posttrain.errors import UserError
-from posttrain.protocols import Credit, Reward, Schedule, Source, Term
+from posttrain.frozen import FrozenPolicy, Snapshot
+from posttrain.heads import ValueHead
+from posttrain.protocols import Credit, Reward, Schedule, Selection, Source, Term
+from posttrain.signals import computed, frozen_roles
 from posttrain.types import Example, Origin, Sampling, Verdict
 
-FROZEN = frozenset({"reference"})
-"""The frozen policies that a stage can provide: ``reference`` is the policy as it was when the stage began."""
+WHOLE_GROUPS = "whole groups"
+"""What an objective needs that reads several sequences of a group at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +105,9 @@ class Stage:
         sampling: how sampled streams are written.
         groups_per_update: groups per optimiser update; ``None`` takes the whole collection in one update.
         passes_over_rollouts: how often a collection is gone through.
+        selection: which of the collected sequences and tokens are trained on; ``None`` takes all.
+        frozen: the frozen policies that may be named, made when the stage begins if something reads them.
+        heads: modules trained beside the model, by name.
         tokens_per_microbatch: padded tokens sent through the model at a time; changes speed and memory, never results.
     """
 
@@ -114,6 +120,9 @@ class Stage:
     sampling: Sampling = field(default_factory=Sampling)
     groups_per_update: int | None = None
     passes_over_rollouts: int = 1
+    selection: Selection | None = None
+    frozen: Mapping[str, FrozenPolicy] = field(default_factory=lambda: {"reference": Snapshot()})
+    heads: Mapping[str, ValueHead] = field(default_factory=dict)
     tokens_per_microbatch: int = 16384
 
     def __post_init__(self) -> None:
@@ -130,6 +139,9 @@ class Stage:
                 raise UserError(f"a stage needs {kind} with different names, got {given}")
         for term in self.terms:
             self._check_term(term, names)
+        for stream in self.streams:
+            self._check_needs(f"the credit of stream {stream.name!r}", stream.credit.needs if stream.credit else ())
+        self._check_needs("the selection", self.selection.needs if self.selection else ())
         sampled = any(Origin.SAMPLED in t.over for t in self.terms)
         if sampled and self.sampling.temperature == 0:
             raise UserError("training on sampled tokens needs a temperature above 0")
@@ -138,29 +150,39 @@ class Stage:
         if term.stream is not None and term.stream not in names:
             raise UserError(f"term {term.name!r} reads stream {term.stream!r}; the stage has {', '.join(names)}")
         read = [s for s in self.streams if term.stream in (None, s.name)]
-        if "advantages" in term.objective.needs and not any(s.credit for s in read):
+        needs = term.objective.needs
+        if "advantages" in needs and not any(s.credit for s in read):
             raise UserError(f"term {term.name!r} needs advantages, but no stream it reads has credit")
-        unknown = self.policies_needed_by(term) - FROZEN
+        provided = {name for s in read for name in (*s.source.provides, *(s.credit.provides if s.credit else ()))}
+        provided |= {f"prepared/{term.prepare.provides}"} if term.prepare else set()
+        for name in sorted(needs - computed(needs) - provided - {WHOLE_GROUPS}):
+            if not name.startswith("policy/"):
+                raise UserError(f"term {term.name!r} needs {name!r}, which nothing in the stage produces")
+        self._check_needs(f"term {term.name!r}", needs)
+
+    def _check_needs(self, reader: str, needs: Iterable[str]) -> None:
+        unknown = frozen_roles(needs) - set(self.frozen)
         if unknown:
             name = sorted(unknown)[0]
-            raise UserError(f"term {term.name!r} needs the frozen policy {name!r}, which no stage provides")
-
-    @staticmethod
-    def policies_needed_by(term: Term) -> frozenset[str]:
-        """The frozen policies behind the signals and views that a term's objective reads."""
-        needs = term.objective.needs
-        signals = {n.removesuffix("_logprobs") for n in needs if n.endswith("_logprobs")}
-        return frozenset(signals | {n.removeprefix("policy/") for n in needs if n.startswith("policy/")})
+            raise UserError(f"{reader} needs the frozen policy {name!r}, which the stage does not have")
+        if "old_values" in needs and "value" not in self.heads:
+            raise UserError(f"{reader} needs values, but the stage has no head 'value'")
 
     @property
-    def frozen(self) -> frozenset[str]:
+    def _needs(self) -> frozenset[str]:
+        readers = [t.objective for t in self.terms] + [s.credit for s in self.streams if s.credit]
+        all_needs = [reader.needs for reader in (*readers, *([self.selection] if self.selection else []))]
+        return frozenset(name for needs in all_needs for name in needs)
+
+    @property
+    def frozen_needed(self) -> frozenset[str]:
         """The frozen policies that this stage has to keep."""
-        return frozenset(name for term in self.terms for name in self.policies_needed_by(term))
+        return frozen_roles(self._needs)
 
     @property
     def signals_needed(self) -> frozenset[str]:
         """The signals that need a pass of a model before the update: frozen and, if the ratio can move, old ones."""
-        needed = {n for t in self.terms for n in t.objective.needs if n.endswith("_logprobs")}
+        needed = set(computed(self._needs))
         if self.several_updates and any("advantages" in t.objective.needs for t in self.terms):
             needed.add("old_logprobs")
         return frozenset(needed)
@@ -171,10 +193,14 @@ class Stage:
         return tuple(term for term in self.terms if needs & term.objective.needs)
 
     @property
+    def whole_groups(self) -> bool:
+        """Whether the sequences of a group have to stand in the same micro-batch."""
+        return any(WHOLE_GROUPS in t.objective.needs for t in self.terms)
+
+    @property
     def views_needed(self) -> frozenset[str]:
         """The frozen policies that objectives run beside the one that is trained, on every sequence of an update."""
-        needs = {n for t in self.terms for n in t.objective.needs}
-        return frozenset(n.removeprefix("policy/") for n in needs if n.startswith("policy/"))
+        return frozenset(n.removeprefix("policy/") for n in self._needs if n.startswith("policy/"))
 
     @property
     def several_updates(self) -> bool:

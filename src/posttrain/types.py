@@ -110,6 +110,7 @@ class Rollout:
         group: rollouts with equal ``group`` are compared with each other by credit.
         labels: what a source wants to remember, e.g. ``{"hint_fraction": 0.4}``.
         verdict: ``None`` until a reward has judged it.
+        signals: name -> Float["l"], per-token numbers that the source knows, such as ``"preference"``.
     """
 
     example: Example
@@ -123,6 +124,18 @@ class Rollout:
     group: Hashable
     labels: Mapping[str, float] = field(default_factory=dict)
     verdict: Verdict | None = None
+    signals: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def reward(self) -> float:
+        """The score of its verdict.
+
+        Raises:
+            ValueError: nothing has judged it, or it could not be judged.
+        """
+        if self.verdict is None or self.verdict.score is None:
+            raise ValueError(f"the rollout of example {self.example.id!r} has no score")
+        return self.verdict.score
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +147,9 @@ class TrainingSequence:
         tokens, origin: ["l"].
         stream: the name of the stage's stream that produced it.
         uid: unique within the run; keys random numbers, so that no cut of a batch changes them.
-        signals: per-token numbers computed before the update, name -> Float["l"] (``"advantages"``,
-            ``"old_logprobs"``, ``"reference_logprobs"`` …).
+        signals: per-token numbers known before the update, name -> Float["l"] (``"advantages"``,
+            ``"old_logprobs"``, ``"reference_logprobs"`` …); ``"emphasis/TERM"`` multiplies the membership of its tokens
+            in that term.
         weights: term name -> Float["l"], shares of the whole minibatch; filled by :func:`posttrain.batching.weigh`.
     """
 
@@ -161,6 +175,7 @@ class TokenBatch:
         tokens, origin, attention_mask: Int["b l"]; padding has origin PROMPT, mask 0 and every weight 0.
         temperature: Float["b"], of the sampled tokens; 1 where nothing was sampled.
         uid: Int["b"].
+        group: Int["b"], equal for sequences of the same group; the numbers mean nothing beyond this batch.
         signals, weights: name -> Float["b l"].
     """
 
@@ -169,6 +184,7 @@ class TokenBatch:
     attention_mask: Tensor
     temperature: Tensor
     uid: Tensor
+    group: Tensor
     signals: Mapping[str, Tensor]
     weights: Mapping[str, Tensor]
 

@@ -14,7 +14,7 @@ from fixtures.walking import Case
 from posttrain.batching import PerToken, collate, weigh
 from posttrain.policy import Forward
 from posttrain.protocols import Term
-from posttrain.stage import Stage
+from posttrain.signals import computed, frozen_roles
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 from tolerances import MODEL
 
@@ -117,10 +117,10 @@ def test_what_it_calls_inert_has_neither_value_nor_gradient(case: Case) -> None:
 
 def provided(objective) -> set[str]:
     """The signals that a stage with several updates provides for it."""
-    term = Term("term", objective, SAMPLED, PerToken())
     names = {n for n in objective.needs if "/" not in n}
     several = {"old_logprobs"} if "advantages" in names else set()
-    assert names - {"advantages"} <= {f"{name}_logprobs" for name in Stage.policies_needed_by(term)}
+    assert names - {"advantages"} <= computed(names)
+    assert frozen_roles(names) <= {"reference"}
     return names | several
 
 

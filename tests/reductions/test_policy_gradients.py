@@ -96,21 +96,23 @@ def test_a_sequence_of_one_sampled_token_has_its_tokens_ratio() -> None:
 @given(values=REWARDS)
 def test_leaving_one_out_is_centring_times_g_over_g_minus_one(values: list[float]) -> None:
     rewards, size = torch.tensor(values, dtype=torch.float64), len(values)
-    expected = Centred()(rewards) * size / (size - 1)
-    torch.testing.assert_close(LeaveOneOut()(rewards), expected, rtol=0, atol=ROUNDING)
+    expected = Centred().relative(rewards) * size / (size - 1)
+    torch.testing.assert_close(LeaveOneOut().relative(rewards), expected, rtol=0, atol=ROUNDING)
 
 
 @given(values=REWARDS)
 def test_leaving_one_out_is_the_reward_minus_the_mean_of_the_others(values: list[float]) -> None:
     others = [(sum(values) - r) / (len(values) - 1) for r in values]
     expected = [r - other for r, other in zip(values, others)]
-    assert LeaveOneOut()(torch.tensor(values, dtype=torch.float64)).tolist() == pytest.approx(expected, abs=MODEL)
+    assert LeaveOneOut().relative(torch.tensor(values, dtype=torch.float64)).tolist() == pytest.approx(
+        expected, abs=MODEL
+    )
 
 
 @given(values=REWARDS, scale=st.sampled_from([0.5, 3.0]))
 def test_standardising_undoes_a_change_of_scale(values: list[float], scale: float) -> None:
     rewards, credit = torch.tensor(values, dtype=torch.float64), Standardised(0.0)
-    torch.testing.assert_close(credit(rewards * scale), credit(rewards), rtol=0, atol=MODEL)
+    torch.testing.assert_close(credit.relative(rewards * scale), credit.relative(rewards), rtol=0, atol=MODEL)
 
 
 def weights(made: list[TrainingSequence], share) -> list[list[float]]:

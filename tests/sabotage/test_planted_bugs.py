@@ -97,9 +97,9 @@ BUGS = [
     ),
     Bug(
         "a reference that moves along",
-        "loop.py",
-        "{name: policy.frozen_copy() for name in sorted(stage.frozen)}",
-        "{name: policy for name in sorted(stage.frozen)}",
+        "frozen.py",
+        "return policy.frozen_copy()",
+        "return policy",
         (LOOP,),
     ),
     Bug(

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from fixtures.models import tiny_policy
 from fixtures.sequences import ragged, sequence
-from fixtures.training import CPU, prepared_stage
+from fixtures.training import CPU, Given, prepared_stage
 from posttrain.annotate import annotate
 from posttrain.batching import PerToken, collate
-from posttrain.credit.group import Centred
 from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.kl import EstimatedKl
 from posttrain.policy import Forward, Policy
@@ -40,7 +39,7 @@ def direct(policy: Policy, row: TrainingSequence) -> Tensor:
 
 
 def stage_with(*terms: Term, budget: int = 1000, **settings: object) -> Stage:
-    return prepared_stage([(), ()], terms, credit=Centred(), tokens_per_microbatch=budget, **settings)
+    return prepared_stage([(), ()], terms, credit=Given(), tokens_per_microbatch=budget, **settings)
 
 
 SAMPLED = frozenset({Origin.SAMPLED})
@@ -68,8 +67,9 @@ def test_a_signal_carries_no_gradient(policy: Policy) -> None:
 
 
 def test_nothing_needed_is_nothing_done(policy: Policy) -> None:
-    rows = bare()
-    assert annotate(rows, policy, {}, stage_with(POLICY)) == (rows, 0)
+    annotated, passed = annotate(bare(), policy, {}, stage_with(POLICY))
+    assert passed == 0
+    assert all(set(row.signals) == {"advantages"} for row in annotated)
 
 
 def test_a_sequence_that_every_reader_ignores_passes_no_model(policy: Policy) -> None:

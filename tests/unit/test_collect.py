@@ -7,8 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fixtures.models import tiny_policy
 from fixtures.toy import each, toy_examples, toy_verify
 from fixtures.training import recitation
+from posttrain.annotate import annotate
 from posttrain.batching import PerToken
 from posttrain.collect import collect, draw
 from posttrain.credit.group import Centred, LeaveOneOut, Standardised
@@ -66,14 +68,15 @@ def test_two_streams_draw_in_their_own_order() -> None:
 
 
 def test_advantages_are_the_groups_credit_on_every_token(text: Text) -> None:
-    collection = collect(stage(stream()), recitation(text, "abcdef"[:4] + "0"), text, NOW)
+    made = stage(stream())
+    collection = collect(made, recitation(text, "abcdef"[:4] + "0"), text, NOW)
     by_group: dict[object, list] = {}
-    for s in collection.sequences:
+    for s in annotate(collection.sequences, tiny_policy(), {}, made)[0]:
         by_group.setdefault(s.group, []).append(s)
     assert len(by_group) == 3
     for members in by_group.values():
         rewards = torch.tensor([s.rollout.verdict.score for s in members], dtype=torch.float64)
-        for s, advantage in zip(members, Centred()(rewards)):
+        for s, advantage in zip(members, Centred().relative(rewards)):
             assert s.signals["advantages"].tolist() == [float(advantage)] * len(s.tokens)
             assert torch.equal(s.tokens, s.rollout.tokens)
 
@@ -133,8 +136,10 @@ def test_an_example_drawn_twice_makes_two_groups(text: Text) -> None:
 
 def test_supervised_streams_are_neither_judged_nor_given_credit(text: Text) -> None:
     solutions = Stream("solutions", EXAMPLES, Demonstrations(), 7)
-    collection = collect(stage(solutions, stream()), recitation(text), text, NOW)
-    kinds = {s.stream: (s.rollout.verdict is None, "advantages" in s.signals) for s in collection.sequences}
+    made = stage(solutions, stream())
+    collection = collect(made, recitation(text), text, NOW)
+    annotated, _ = annotate(collection.sequences, tiny_policy(), {}, made)
+    kinds = {s.stream: (s.rollout.verdict is None, "advantages" in s.signals) for s in annotated}
     assert kinds == {"solutions": (True, False), "answers": (False, True)}
 
 

@@ -98,7 +98,7 @@ def test_coefficients_and_learning_rates_are_numbers_or_schedules() -> None:
 )
 def test_what_objectives_need_is_provided(objective, frozen: set[str], signals: set[str]) -> None:
     made = stage(terms=(Term("x", objective, SAMPLED, PerToken()),))
-    assert (made.frozen, made.signals_needed) == (frozen, signals)
+    assert (made.frozen_needed, made.signals_needed) == (frozen, signals)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from posttrain.credit.groups import relative_to_group, without_variance
+from posttrain.types import TrainingSequence
 
 
 @dataclass(frozen=True)
@@ -18,12 +22,19 @@ class Standardised:
 
     epsilon: float = 1e-6
     compares = True
+    needs = frozenset[str]()
+    provides = frozenset({"advantages"})
 
-    def __call__(self, rewards: Tensor) -> Tensor:
+    def __call__(self, sequences: Sequence[TrainingSequence]) -> list[Mapping[str, Tensor]]:
+        """``advantages`` per sequence."""
+        return relative_to_group(sequences, self.relative)
+
+    def relative(self, rewards: Tensor) -> Tensor:
         """Float["g"] -> Float["g"]; a group without variance gets exact zeros."""
         centred = rewards - rewards.mean()
         # Rounding of the mean must not become an advantage once it is divided by epsilon.
-        return torch.zeros_like(rewards) if _flat(rewards) else centred / (rewards.std(correction=1) + self.epsilon)
+        flat = without_variance(rewards)
+        return torch.zeros_like(rewards) if flat else centred / (rewards.std(correction=1) + self.epsilon)
 
 
 @dataclass(frozen=True)
@@ -31,10 +42,16 @@ class Centred:
     """Dr. GRPO: ``r - mean`` (2503.20783)."""
 
     compares = True
+    needs = frozenset[str]()
+    provides = frozenset({"advantages"})
 
-    def __call__(self, rewards: Tensor) -> Tensor:
+    def __call__(self, sequences: Sequence[TrainingSequence]) -> list[Mapping[str, Tensor]]:
+        """``advantages`` per sequence."""
+        return relative_to_group(sequences, self.relative)
+
+    def relative(self, rewards: Tensor) -> Tensor:
         """Float["g"] -> Float["g"], summing to 0."""
-        return torch.zeros_like(rewards) if _flat(rewards) else rewards - rewards.mean()
+        return torch.zeros_like(rewards) if without_variance(rewards) else rewards - rewards.mean()
 
 
 @dataclass(frozen=True)
@@ -42,12 +59,15 @@ class LeaveOneOut:
     """RLOO: ``r - mean of the others`` (2402.14740), that is Centred times g / (g - 1)."""
 
     compares = True
+    needs = frozenset[str]()
+    provides = frozenset({"advantages"})
 
-    def __call__(self, rewards: Tensor) -> Tensor:
+    def __call__(self, sequences: Sequence[TrainingSequence]) -> list[Mapping[str, Tensor]]:
+        """``advantages`` per sequence."""
+        return relative_to_group(sequences, self.relative)
+
+    def relative(self, rewards: Tensor) -> Tensor:
         """Float["g"] -> Float["g"], summing to 0."""
-        count = len(rewards)
-        return torch.zeros_like(rewards) if _flat(rewards) else (rewards - rewards.mean()) * count / (count - 1)
-
-
-def _flat(rewards: Tensor) -> bool:
-    return bool((rewards == rewards[0]).all())
+        if without_variance(rewards):
+            return torch.zeros_like(rewards)
+        return (rewards - rewards.mean()) * len(rewards) / (len(rewards) - 1)

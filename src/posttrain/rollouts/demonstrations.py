@@ -17,6 +17,8 @@ from posttrain.types import Example, Progress, Rollout, Sampling
 class Demonstrations:
     """One rollout per demonstration of each example, end-of-sequence appended and trained on."""
 
+    provides = frozenset[str]()
+
     def __call__(
         self, examples: Sequence[Example], engine: Engine, text: Text, sampling: Sampling, now: Progress
     ) -> list[tuple[Rollout, ...]]:

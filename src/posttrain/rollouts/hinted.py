@@ -31,6 +31,7 @@ class Hinted:
     law: HintLaw
     most_parts: int = 5
     hint_includes_answer: bool = False
+    provides = frozenset[str]()
 
     def __call__(
         self, examples: Sequence[Example], engine: Engine, text: Text, sampling: Sampling, now: Progress

@@ -16,6 +16,11 @@ class Mixed:
 
     sources: tuple[Source, ...]
 
+    @property
+    def provides(self) -> frozenset[str]:
+        """What every one of the sources provides: a signal that some rollouts lack is none."""
+        return frozenset.intersection(*(source.provides for source in self.sources))
+
     def __call__(
         self, examples: Sequence[Example], engine: Engine, text: Text, sampling: Sampling, now: Progress
     ) -> list[tuple[Rollout, ...]]:

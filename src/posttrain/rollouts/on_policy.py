@@ -18,6 +18,7 @@ class OnPolicy:
     """A group of ``rollouts_per_prompt`` completions of each prompt."""
 
     rollouts_per_prompt: int
+    provides = frozenset[str]()
 
     def __call__(
         self, examples: Sequence[Example], engine: Engine, text: Text, sampling: Sampling, now: Progress

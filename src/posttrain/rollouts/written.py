@@ -23,6 +23,7 @@ class Written:
     """
 
     write: Callable[[random.Random], str]
+    provides = frozenset[str]()
 
     def __call__(
         self, examples: Sequence[Example], engine: Engine, text: Text, sampling: Sampling, now: Progress

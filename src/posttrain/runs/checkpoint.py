@@ -60,6 +60,8 @@ def save(folder: Path, session: Session, stage: int, seconds: float) -> None:
             "step": session.step,
             "seconds": seconds,
             "optimiser": session.optimiser.state_dict(),
+            "heads": {name: head.state_dict() for name, head in session.policy.heads.items()},
+            "selection": {} if session.selection is None else session.selection.state_dict(),
             "frozen": {name: policy.model.state_dict() for name, policy in session.frozen.items()},
             "spent": dataclasses.asdict(session.spent),
         }
@@ -106,5 +108,9 @@ def restore(session: Session, state: Mapping[str, Any]) -> None:
     session.step = int(state["step"])
     session.spent = Spent(**state["spent"])
     session.optimiser.load_state_dict(state["optimiser"])
+    for name, weights in state["heads"].items():
+        session.policy.heads[name].load_state_dict(weights)
+    if session.selection is not None:
+        session.selection.load_state_dict(state["selection"])
     for name, weights in state["frozen"].items():
         session.frozen[name].model.load_state_dict(weights)

@@ -108,7 +108,7 @@ def test_terms_with_coefficient_zero_are_left_out() -> None:
     bare = dataclasses.replace(SMALL, kl_coefficient=0.0, entropy=0.0)
     stage = only(uft.recipe(toy_problems(), steps=1, likelihood=0.0, reinforcement=bare))
     assert list(coefficients(stage)) == ["policy"]
-    assert not stage.frozen
+    assert not stage.frozen_needed
 
 
 @pytest.mark.parametrize(

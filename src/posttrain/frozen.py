@@ -1,0 +1,78 @@
+"""Where the frozen policies of a stage come from: the weights that nothing moves, to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from posttrain.errors import UserError
+from posttrain.loading import load_policy
+from posttrain.policy import Policy
+from posttrain.runtime import LocalRuntime
+
+
+class FrozenPolicy(Protocol):
+    """A specification; ``start`` makes the policy when the stage begins."""
+
+    def start(self, policy: Policy, remembered: Mapping[str, Policy]) -> Policy:
+        """The frozen policy.
+
+        Args:
+            policy: the one that is going to be trained.
+            remembered: earlier states of it that the recipe kept.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The policy as it stands when the stage begins: the usual reference."""
+
+    def start(self, policy: Policy, remembered: Mapping[str, Policy]) -> Policy:
+        """A copy."""
+        return policy.frozen_copy()
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """An earlier state that a step of the recipe kept.
+
+    Args:
+        name: under which it was kept.
+    """
+
+    name: str
+
+    def start(self, policy: Policy, remembered: Mapping[str, Policy]) -> Policy:
+        """The very copy that was kept."""
+        if self.name not in remembered:
+            raise UserError(f"no step of the recipe kept the policy {self.name!r}; put Keep({self.name!r}) before")
+        return remembered[self.name]
+
+
+@dataclass(frozen=True)
+class FromFolder:
+    """Another model, such as a teacher.
+
+    Args:
+        folder: in Hugging Face format; its tokenizer must be the policy's.
+    """
+
+    folder: str
+
+    def start(self, policy: Policy, remembered: Mapping[str, Policy]) -> Policy:
+        """Load it beside the policy.
+
+        Raises:
+            UserError: it is no model, or writes with another tokenizer.
+        """
+        other = load_policy(Path(self.folder), LocalRuntime(policy.device, policy.autocast))
+        if other.text.tokenizer.get_vocab() != policy.text.tokenizer.get_vocab():
+            raise UserError(
+                f"the model in {self.folder!r} has another tokenizer than the policy, so its probabilities are those "
+                "of other tokens; choose a teacher of the same family"
+            )
+        other.model.requires_grad_(False)
+        return other
