@@ -81,7 +81,7 @@ CLAIMS = (
     Claim(
         "control",
         "Control: faultless demonstrations and four times the answers per step, where nobody should win",
-        f"posttrain compare {ARMS} --seeds 3 --steps 80 --workers 2 --set task.misconceptions=0.0 "
+        f"posttrain compare {ARMS} --seeds 3 --steps 120 {RATES} --workers 2 --set task.misconceptions=0.0 "
         "--set reinforcement.prompts_per_step=32 --set reinforcement.rollouts_per_prompt=8",
         COMPARISON_FILES,
         "comparison",
