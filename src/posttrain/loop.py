@@ -15,7 +15,8 @@ from posttrain.batching import collate, microbatches, minibatches, weigh
 from posttrain.collect import Collection, collect
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.policy import Forward, Policy
-from posttrain.protocols import Engine, SelectionSession, Term
+from posttrain.protocols import Attached, Engine, SelectionSession, Term
+from posttrain.recipe import Workspace
 from posttrain.runtime import LocalRuntime
 from posttrain.stage import Stage
 from posttrain.types import Origin, Progress, TrainingSequence
@@ -68,6 +69,8 @@ class Session:
         seed: the run's seed.
         engine: writes what is sampled.
         selection: the stage's selection at work.
+        adapter: the stage's adapter at work.
+        workspace: what the recipe has made so far, if the stage belongs to one.
         step: steps of this stage that are finished.
         spent: what the run has used up.
     """
@@ -79,6 +82,8 @@ class Session:
     seed: int
     engine: Engine
     selection: SelectionSession | None = None
+    adapter: Attached | None = None
+    workspace: Workspace | None = None
     step: int = 0
     spent: Spent = field(default_factory=Spent)
 
@@ -122,10 +127,11 @@ def start(
     frozen = {name: stage.frozen[name].start(policy, remembered or {}) for name in sorted(stage.frozen_needed)}
     policy.heads = {name: head.start(policy.width, policy.device) for name, head in stage.heads.items()}
     selection = None if stage.selection is None else stage.selection.start(seed)
+    # Attached last: snapshots are of the model as it was.
+    adapter = None if stage.adapter is None else stage.adapter.attach(policy, seed, remembered or {})
     optimiser = _optimiser(stage, policy)
-    return Session(
-        stage, policy, frozen, optimiser, seed, engine or HuggingFaceEngine(), selection, 0, spent or Spent()
-    )
+    engine = engine or HuggingFaceEngine()
+    return Session(stage, policy, frozen, optimiser, seed, engine, selection, adapter, spent=spent or Spent())
 
 
 def _optimiser(stage: Stage, policy: Policy) -> torch.optim.AdamW:
@@ -136,6 +142,14 @@ def _optimiser(stage: Stage, policy: Policy) -> torch.optim.AdamW:
     return torch.optim.AdamW(
         groups, lr=0.0, betas=settings.betas, eps=settings.epsilon, weight_decay=settings.weight_decay
     )
+
+
+def finish(session: Session) -> None:
+    """End a stage that has done its last step: its adapter folds into the model, its heads are gone."""
+    if session.adapter is not None:
+        session.adapter.merge()
+        session.adapter = None
+    session.policy.heads = {}
 
 
 def train(session: Session, runtime: LocalRuntime, after_step: Callable[[StepRecord], bool]) -> None:
@@ -227,6 +241,8 @@ def _update(session: Session, runtime: LocalRuntime, now: Progress) -> float:
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
+    if session.adapter is not None:
+        session.adapter.before_update(session.optimiser, now)
     norm = runtime.gradient_norm(parameters, stage.optimiser.clip_norm)
     if not math.isfinite(norm):
         raise NonFinite(f"the gradient norm is {norm} at step {now.step + 1} of stage {stage.name!r}")
@@ -234,6 +250,8 @@ def _update(session: Session, runtime: LocalRuntime, now: Progress) -> float:
         group["lr"] = stage.learning_rate_at(now) * group["factor"]
     session.optimiser.step()
     session.optimiser.zero_grad(set_to_none=True)
+    if session.adapter is not None:
+        session.adapter.after_update(session.optimiser, now)
     session.spent.updates += 1
     return norm
 

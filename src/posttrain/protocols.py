@@ -14,6 +14,7 @@ from posttrain.types import Example, Group, Origin, Progress, Rollout, Sampling,
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+    from torch.optim import Optimizer
 
     from posttrain.policy import Forward, Policy
     from posttrain.text import Text
@@ -99,6 +100,52 @@ class Credit(Protocol):
 
     def __call__(self, sequences: Sequence[TrainingSequence]) -> list[Mapping[str, Tensor]]:
         """All sequences of one stream and step, judged -> per sequence its signals, each Float["l"], in order."""
+        ...
+
+
+class Adapter(Protocol):
+    """Decides which numbers of a model are trained. A specification."""
+
+    def attach(self, policy: Policy, seed: int, remembered: Mapping[str, Policy]) -> Attached:
+        """Change the model in place so that its parameters with ``requires_grad`` are those that are trained.
+
+        Args:
+            policy: the one that is going to be trained.
+            seed: of whatever is drawn.
+            remembered: earlier states of it that the recipe kept.
+        """
+        ...
+
+
+class Attached(Protocol):
+    """An adapter at work. Its parameters live in the model; ``state_dict`` holds what else it knows."""
+
+    def before_update(self, optimiser: Optimizer, now: Progress) -> None:
+        """Called with the whole gradient, before it is clipped."""
+        ...
+
+    def after_update(self, optimiser: Optimizer, now: Progress) -> None:
+        """Called when the weights have moved and the gradients are gone."""
+        ...
+
+    def plain_weights(self) -> dict[str, Tensor]:
+        """Weights of the model as it was built, with the same output as the adapted one; nothing is changed.
+
+        Raises:
+            UserError: this adapter does not fold into the weights.
+        """
+        ...
+
+    def merge(self) -> None:
+        """Give the model those weights and leave it as it was built, with everything trainable that was before."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it knows beside the model's parameters and buffers, as tensors and plain numbers."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Know what an earlier one did."""
         ...
 
 

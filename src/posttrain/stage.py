@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from posttrain.errors import UserError
 from posttrain.frozen import FrozenPolicy, Snapshot
 from posttrain.heads import ValueHead
-from posttrain.protocols import Credit, Reward, Schedule, Selection, Source, Term
+from posttrain.protocols import Adapter, Credit, Reward, Schedule, Selection, Source, Term
 from posttrain.signals import computed, frozen_roles
 from posttrain.types import Example, Origin, Sampling, Verdict
 
@@ -106,6 +106,7 @@ class Stage:
         groups_per_update: groups per optimiser update; ``None`` takes the whole collection in one update.
         passes_over_rollouts: how often a collection is gone through.
         selection: which of the collected sequences and tokens are trained on; ``None`` takes all.
+        adapter: which numbers of the model are trained; ``None`` trains them all.
         frozen: the frozen policies that may be named, made when the stage begins if something reads them.
         heads: modules trained beside the model, by name.
         tokens_per_microbatch: padded tokens sent through the model at a time; changes speed and memory, never results.
@@ -121,6 +122,7 @@ class Stage:
     groups_per_update: int | None = None
     passes_over_rollouts: int = 1
     selection: Selection | None = None
+    adapter: Adapter | None = None
     frozen: Mapping[str, FrozenPolicy] = field(default_factory=lambda: {"reference": Snapshot()})
     heads: Mapping[str, ValueHead] = field(default_factory=dict)
     tokens_per_microbatch: int = 16384
@@ -212,21 +214,3 @@ class Stage:
     def learning_rate_at(self, now: object) -> float:
         """The learning rate at this point of the stage."""
         return float(self.learning_rate(now)) if callable(self.learning_rate) else float(self.learning_rate)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True, eq=False)
-class Recipe:
-    """Ordered stages; each begins with the weights that the one before it ended with."""
-
-    stages: tuple[Stage, ...]
-
-    def __post_init__(self) -> None:
-        """Refuse an empty recipe and equal names, which would mix up checkpoints."""
-        names = [s.name for s in self.stages]
-        if not names or len(set(names)) != len(names):
-            raise UserError(f"a recipe needs stages with different names, got {names}")
-
-    @property
-    def total_steps(self) -> int:
-        """Steps of all stages together."""
-        return sum(s.steps for s in self.stages)

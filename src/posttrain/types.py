@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -256,6 +256,22 @@ class Fraction:
 Duration = Steps | Fraction
 
 
+class LogitsRule(Protocol):
+    """Changes how the next token is chosen, from the text so far."""
+
+    def __call__(self, logits: Tensor, texts: Sequence[Tensor]) -> Tensor:
+        """Other logits.
+
+        Args:
+            logits: Float["r v"] of the next token of each row.
+            texts: per row Int["l"], prompt and everything written after it.
+
+        Returns:
+            Float["r v"]; the arguments are left as they are.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How an engine writes.
@@ -263,6 +279,8 @@ class Sampling:
     Args:
         temperature: 0 is greedy; training needs a value above 0.
         max_new_tokens: the longest continuation, end-of-sequence token included.
+        rules: applied to the logits in this order before the temperature; the log-probabilities of what is sampled are
+            those after them.
 
     Nothing here truncates the distribution (no top-p, no top-k): training on truncated samples with an importance
     ratio is biased.
@@ -270,6 +288,7 @@ class Sampling:
 
     temperature: float = 1.0
     max_new_tokens: int = 1024
+    rules: tuple[LogitsRule, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot sample."""

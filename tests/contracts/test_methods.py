@@ -11,7 +11,7 @@ from fixtures.toy import toy_problems
 from fixtures.training import SMALL, SMALL_SUPERVISION, run_recipe
 from fixtures.walking import modules
 from posttrain.errors import UserError
-from posttrain.stage import Recipe
+from posttrain.recipe import Recipe
 
 METHODS = pytest.mark.parametrize("method", modules("methods"), ids=lambda module: module.__name__.rpartition(".")[2])
 SMALL_SETTINGS = {"reinforcement": SMALL, "supervision": SMALL_SUPERVISION}

@@ -15,8 +15,9 @@ from posttrain.loop import StepRecord
 from posttrain.methods import r3, rft, sft, sft_rft, staged, uft
 from posttrain.objectives.clipped import ClippedPolicy, SequenceRatio
 from posttrain.protocols import Term
+from posttrain.recipe import Recipe
 from posttrain.rollouts.hints import BinomialCosine, NoHints, StagedHints, UniformHints
-from posttrain.stage import Problems, Recipe, Stage
+from posttrain.stage import Problems, Stage
 from posttrain.text import Text
 from posttrain.types import Example, Origin, Steps, Verdict
 from tolerances import GRADIENT, VISIBLE

@@ -10,9 +10,10 @@ from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.kl import EstimatedKl, ExactKl
 from posttrain.protocols import Term
+from posttrain.recipe import Recipe
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.rollouts.on_policy import OnPolicy
-from posttrain.stage import Problems, Recipe, Stage, Stream
+from posttrain.stage import Problems, Stage, Stream
 from posttrain.types import Origin, Progress, Sampling
 
 EXAMPLES = toy_examples(6)

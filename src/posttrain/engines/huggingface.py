@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from posttrain.policy import Policy, autocast
 from posttrain.protocols import Completion
-from posttrain.types import Sampling
+from posttrain.types import LogitsRule, Sampling
 
 
 class HuggingFaceEngine:
@@ -103,6 +103,10 @@ def _decode(policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, u
     tokens = torch.full((total, sampling.max_new_tokens), -1, dtype=torch.long, device=device)
     logprobs = torch.full((total, sampling.max_new_tokens), float("nan"), device=device)
     for step in range(sampling.max_new_tokens):
+        if sampling.rules:
+            logits = _ruled(
+                logits, sampling.rules, [prompts[i // n] for i in rows.index.tolist()], tokens[rows.index, :step]
+            )
         token, logprob = sample(logits, sampling.temperature, rows.uniforms[:, step])
         tokens[rows.index, step], logprobs[rows.index, step] = token, logprob.float()
         alive = (token != policy.text.end) & (rows.position + 1 < policy.context)
@@ -117,6 +121,14 @@ def _decode(policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, u
         logits = _step(policy, token, rows, cache)
         rows.position = rows.position + 1
     return _completions(tokens.cpu(), logprobs.cpu(), policy.text.end)
+
+
+def _ruled(logits: Tensor, rules: Sequence[LogitsRule], prompts: Sequence[Tensor], written: Tensor) -> Tensor:
+    """The logits after every rule."""
+    texts = [torch.cat([prompt.to(written.device), row]) for prompt, row in zip(prompts, written)]
+    for rule in rules:
+        logits = rule(logits, texts)
+    return logits
 
 
 def _prefill(policy: Policy, prompts: list[Tensor]) -> tuple[Tensor, Any, Tensor]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
+from posttrain.errors import UserError
 from posttrain.policy import Policy
 from posttrain.protocols import Completion
 from posttrain.text import Text
@@ -38,7 +39,13 @@ class ScriptedEngine:
     def generate(
         self, prompts: Sequence[Tensor], sampling: Sampling, completions_per_prompt: int, generator: Generator
     ) -> list[list[Completion]]:
-        """The scripted continuations, cut to the longest length; their log-probability is unknown, so ``nan``."""
+        """The scripted continuations, cut to the longest length; their log-probability is unknown, so ``nan``.
+
+        Raises:
+            UserError: logits rules are asked for.
+        """
+        if sampling.rules:
+            raise UserError("the scripted engine computes no logits that rules could change; use the in-process engine")
         return [[self._complete(p, j, sampling) for j in range(completions_per_prompt)] for p in prompts]
 
     def _complete(self, prompt: Tensor, index: int, sampling: Sampling) -> Completion:

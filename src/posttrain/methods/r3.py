@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from posttrain.methods import uft
 from posttrain.methods.rft import Reinforcement
+from posttrain.recipe import Recipe
 from posttrain.rollouts.hints import UniformHints
-from posttrain.stage import Problems, Recipe
+from posttrain.stage import Problems
 
 
 def recipe(

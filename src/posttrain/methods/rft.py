@@ -21,8 +21,9 @@ from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.entropy import NegativeEntropy
 from posttrain.objectives.kl import EstimatedKl, ExactKl
 from posttrain.protocols import Source, Term
+from posttrain.recipe import Recipe
 from posttrain.rollouts.on_policy import OnPolicy
-from posttrain.stage import AdamW, Problems, Recipe, Stage, Stream
+from posttrain.stage import AdamW, Problems, Stage, Stream
 from posttrain.types import Origin, Sampling
 
 

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from posttrain.batching import PerSequence, PerToken
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.protocols import Term
+from posttrain.recipe import Recipe
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.schedules import Cosine, Warmup
-from posttrain.stage import AdamW, Problems, Recipe, Stage, Stream
+from posttrain.stage import AdamW, Problems, Stage, Stream
 from posttrain.types import Fraction, Origin
 
 

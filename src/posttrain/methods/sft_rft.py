@@ -13,8 +13,9 @@ from __future__ import annotations
 from posttrain.methods import rft, sft
 from posttrain.methods.rft import Reinforcement
 from posttrain.methods.sft import Supervision
+from posttrain.recipe import Recipe
 from posttrain.rollouts.on_policy import OnPolicy
-from posttrain.stage import Problems, Recipe
+from posttrain.stage import Problems
 
 
 def recipe(

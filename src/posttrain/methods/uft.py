@@ -27,9 +27,10 @@ from posttrain.methods.rft import Reinforcement
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.kl import ExactKl
 from posttrain.protocols import Term
+from posttrain.recipe import Recipe
 from posttrain.rollouts.hinted import Hinted
 from posttrain.rollouts.hints import BinomialCosine, NoHints, StagedHints, UniformHints
-from posttrain.stage import Problems, Recipe
+from posttrain.stage import Problems
 from posttrain.types import Origin
 
 

@@ -6,6 +6,7 @@ the rest. Randomness needs no state, because it is keyed by seed and step.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import errno
@@ -21,7 +22,10 @@ from safetensors import SafetensorError
 from posttrain.errors import UserError
 from posttrain.loop import Session, Spent
 from posttrain.policy import Policy
+from posttrain.protocols import Attached
+from posttrain.recipe import Workspace
 from posttrain.runs.folder import replaced_folder
+from posttrain.types import Demonstration, Example
 
 TRAINER = "trainer.pt"
 FULL = 1 << 16
@@ -54,13 +58,15 @@ def save(folder: Path, session: Session, stage: int, seconds: float) -> None:
         UserError: the disk is full or cannot be written.
     """
     with replaced_folder(folder) as temporary, _full_disk_as_os_error(temporary):
-        save_model(temporary, session.policy)
+        save_model(temporary, session.policy, session.adapter)
         state = {
             "stage": stage,
             "step": session.step,
             "seconds": seconds,
             "optimiser": session.optimiser.state_dict(),
             "heads": {name: head.state_dict() for name, head in session.policy.heads.items()},
+            "adapter": _adapter_state(session),
+            **_workspace_state(session.workspace),
             "selection": {} if session.selection is None else session.selection.state_dict(),
             "frozen": {name: policy.model.state_dict() for name, policy in session.frozen.items()},
             "spent": dataclasses.asdict(session.spent),
@@ -79,9 +85,47 @@ def _full_disk_as_os_error(folder: Path) -> Iterator[None]:
         raise
 
 
-def save_model(folder: Path, policy: Policy) -> None:
-    """Write weights and tokenizer in Hugging Face format."""
-    policy.model.save_pretrained(folder)
+def _adapter_state(session: Session) -> dict[str, Any]:
+    """The adapted model as it is: folding an adapter into the weights cannot be undone exactly."""
+    if session.adapter is None:
+        return {}
+    return {"model": session.policy.model.state_dict(), "attached": session.adapter.state_dict()}
+
+
+def _workspace_state(workspace: Workspace | None) -> dict[str, Any]:
+    """What the recipe has made so far: weights, and data sets as text of plain Python values.
+
+    Raises:
+        ValueError: an example holds something that is no plain value.
+    """
+    remembered = {} if workspace is None else workspace.remembered
+    examples = {} if workspace is None else workspace.examples
+    written = {name: repr([dataclasses.asdict(e) for e in made]) for name, made in examples.items()}
+    for text in written.values():
+        ast.literal_eval(text)
+    return {"remembered": {name: p.model.state_dict() for name, p in remembered.items()}, "examples": written}
+
+
+def restored_workspace(workspace: Workspace, state: Mapping[str, Any]) -> Workspace:
+    """A fresh workspace with what the saved one had made."""
+    for name, weights in state["remembered"].items():
+        policy = workspace.policy.frozen_copy()
+        policy.model.load_state_dict(weights)
+        workspace = workspace.keeping(name, policy)
+    for name, text in state["examples"].items():
+        workspace = workspace.with_examples(name, tuple(map(_example, ast.literal_eval(text))))
+    return workspace
+
+
+def _example(values: Mapping[str, Any]) -> Example:
+    demonstrations = tuple(Demonstration(**d) for d in values["demonstrations"])
+    return Example(**{**values, "demonstrations": demonstrations})
+
+
+def save_model(folder: Path, policy: Policy, adapter: Attached | None = None) -> None:
+    """Write weights and tokenizer in Hugging Face format, an adapter folded into the weights."""
+    weights = None if adapter is None else adapter.plain_weights()
+    policy.model.save_pretrained(folder, state_dict=weights)
     policy.text.tokenizer.save_pretrained(folder)
 
 
@@ -107,6 +151,9 @@ def restore(session: Session, state: Mapping[str, Any]) -> None:
     """Put a session, freshly started from the checkpoint's weights, where the saved one stood."""
     session.step = int(state["step"])
     session.spent = Spent(**state["spent"])
+    if session.adapter is not None:
+        session.policy.model.load_state_dict(state["adapter"]["model"])
+        session.adapter.load_state_dict(state["adapter"]["attached"])
     session.optimiser.load_state_dict(state["optimiser"])
     for name, weights in state["heads"].items():
         session.policy.heads[name].load_state_dict(weights)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from posttrain.loop import Spent, start
+from posttrain.loop import Session, Spent, finish, start
+from posttrain.recipe import Later, Workspace, composed
 from posttrain.runs import checkpoint, folder, recipe_file
 from posttrain.runs.base import measure_base
 from posttrain.runs.display import Display
@@ -17,6 +18,7 @@ from posttrain.runs.problems import RunProblems, read_problems
 from posttrain.runs.spec import RunSpec
 from posttrain.runs.summary import EVALUATION_KEYS, write_summary
 from posttrain.runs.training import evaluate, run_stage, write_report
+from posttrain.stage import Stage
 
 
 def never() -> bool:
@@ -77,7 +79,7 @@ def resume(path: Path, display: Display, stop: Callable[[], bool] = never) -> di
     prepared = prepare(spec, read_problems(spec), display, weights=path / folder.CHECKPOINT)
     prepared = dataclasses.replace(prepared, began=time.perf_counter() - state["seconds"])
     stands = checkpoint.standing(state)
-    finished = sum(s.steps for s in prepared.recipe.stages[: stands.stage]) + stands.step
+    finished = prepared.recipe.steps_before(stands.stage) + stands.step
     prepared.journal.rewind(finished)
     display.say(f"resuming {path} after step {finished} of {prepared.recipe.total_steps}")
     return _train(prepared, folder.read_json(path / folder.BASE), state, stop)
@@ -86,16 +88,32 @@ def resume(path: Path, display: Display, stop: Callable[[], bool] = never) -> di
 def _train(
     prepared: Prepared, base: Mapping[str, Any], state: Mapping[str, Any] | None, stop: Callable[[], bool]
 ) -> dict[str, Any]:
-    stages, spent = prepared.recipe.stages, Spent()
+    spent = Spent()
     first = 0 if state is None else checkpoint.standing(state).stage
+    workspace = Workspace(prepared.policy, prepared.engine, prepared.spec.seed)
+    if state is not None:
+        workspace = checkpoint.restored_workspace(workspace, state)
     prepared.display.begin(prepared.spec.method, prepared.recipe.total_steps)
-    for index in range(first, len(stages)):
-        session = start(stages[index], prepared.policy, prepared.spec.seed, prepared.engine, spent)
-        if state is not None and index == first:
-            checkpoint.restore(session, state)
+    for index, part in list(enumerate(prepared.recipe.stages))[first:]:
+        if not isinstance(part, Stage | Later):
+            prepared.display.say(f"{part.name} …")
+            workspace = part.run(workspace)
+            continue
+        session = _session(part, workspace, spent, state if index == first else None)
         run_stage(prepared, session, index, stop)
+        finish(session)
         spent = session.spent
     evaluate(prepared, prepared.recipe.total_steps)
     summary = write_summary(prepared, spent, base)
     write_report(prepared)
     return summary
+
+
+def _session(part: Stage | Later, workspace: Workspace, spent: Spent, state: Mapping[str, Any] | None) -> Session:
+    """The stage at its beginning, or where the checkpoint was taken."""
+    stage = composed(part, workspace)
+    session = start(stage, workspace.policy, workspace.seed, workspace.engine, spent, workspace.remembered)
+    session.workspace = workspace
+    if state is not None:
+        checkpoint.restore(session, state)
+    return session

@@ -15,6 +15,7 @@ from posttrain.evaluation.accuracy import Answer
 from posttrain.loading import load_policy
 from posttrain.model_folder import check_model, located
 from posttrain.policy import Policy
+from posttrain.recipe import Recipe
 from posttrain.rewards.verified import Verified
 from posttrain.runs.answering import answer_in_batches
 from posttrain.runs.display import Display
@@ -23,7 +24,7 @@ from posttrain.runs.problems import RunProblems, keep_fitting
 from posttrain.runs.spec import RunSpec
 from posttrain.runtime import LocalRuntime, local_runtime
 from posttrain.settings.building import build, resolved
-from posttrain.stage import Problems, Recipe
+from posttrain.stage import Problems
 from posttrain.types import Sampling
 
 EVALUATION_SEED = 20_250_516

@@ -39,7 +39,7 @@ def run_stage(prepared: Prepared, session: Session, index: int, stop: Callable[[
         UserError: too many answers cannot be judged, or the disk is full.
         VerifierError: the verifier raised.
     """
-    before = sum(s.steps for s in prepared.recipe.stages[:index])
+    before = prepared.recipe.steps_before(index)
     total = prepared.recipe.total_steps
     with finish_the_step() as interrupted:
 
