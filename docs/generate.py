@@ -18,6 +18,7 @@ import typer
 from posttrain.cli.main import app
 from posttrain.cli.showing import setting_rows
 from posttrain.protocols import Term
+from posttrain.recipe import Recipe
 from posttrain.rewards.verified import Verified
 from posttrain.settings.building import build
 from posttrain.settings.catalogue import Method, methods, task
@@ -25,7 +26,7 @@ from posttrain.settings.docstrings import LABEL
 from posttrain.settings.presets import FOLDER
 from posttrain.settings.schema import Chosen, Part
 from posttrain.settings.tree import default_fields
-from posttrain.stage import Problems, Recipe, Stage
+from posttrain.stage import Problems, Stage
 from posttrain.tasks.key_paths import KeyPaths
 
 ROOT = Path(__file__).parents[1]

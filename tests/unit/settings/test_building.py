@@ -15,7 +15,7 @@ from posttrain.rollouts.hints import BinomialCosine, StagedHints
 from posttrain.settings.building import build, resolved
 from posttrain.settings.catalogue import method, method_names
 from posttrain.settings.overrides import apply
-from posttrain.settings.schema import Choice, Part, Row, Scalar
+from posttrain.settings.schema import Choice, Part, Row, Scalar, Words
 from posttrain.types import Fraction, Steps
 
 FLOATS = st.floats(min_value=0, max_value=1, exclude_min=True)
@@ -30,6 +30,8 @@ def values(kind):
         return st.tuples(*(values(item) for item in kind.items)).map(list)
     if isinstance(kind, Part):
         return settings_of(kind)
+    if isinstance(kind, Words):
+        return st.sampled_from(kind.values)
     return st.one_of([named(o) if isinstance(o, Part) else values(o) for o in kind.options])
 
 
@@ -98,7 +100,7 @@ def test_resolved_is_short_where_a_part_is_one_value():
     full = resolved("staged", {})
     assert full["hints"] == {"hinted": {"fraction": 0.6}}
     assert build("staged", full)["hints"] == StagedHints(Fraction(0.6))
-    assert resolved("uft", {})["likelihood_share"] == "per_token"
+    assert resolved("uft", {})["likelihood_share"] == {"per_token": {"counts": "members"}}
     assert resolved("uft", {})["reinforcement"]["objective"]["clip"]["dual"] == "inf"
 
 
