@@ -18,7 +18,7 @@ import typer
 from posttrain.cli.main import app
 from posttrain.cli.showing import setting_rows
 from posttrain.protocols import Term
-from posttrain.recipe import Recipe
+from posttrain.recipe import Interlude, Later, Recipe
 from posttrain.rewards.verified import Verified
 from posttrain.settings.building import build
 from posttrain.settings.catalogue import Method, methods, task
@@ -26,7 +26,7 @@ from posttrain.settings.docstrings import LABEL
 from posttrain.settings.presets import FOLDER
 from posttrain.settings.schema import Chosen, Part
 from posttrain.settings.tree import default_fields
-from posttrain.stage import Problems, Stage
+from posttrain.stage import Problems, Stage, Stream
 from posttrain.tasks.key_paths import KeyPaths
 
 ROOT = Path(__file__).parents[1]
@@ -141,20 +141,45 @@ def composition(m: Method) -> str:
         "| stage | steps | from | credit | term | trains | share | coefficient |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for stage in recipe.stages:
-        rows += stage_rows(stage)
-    return "\n".join(rows)
+    for part in recipe.stages:
+        rows += part_rows(part)
+    return "\n".join([*rows, *besides(recipe)])
+
+
+def part_rows(part: Stage | Later | Interlude) -> Iterator[str]:
+    """A row per term of a stage; one row for what stands between stages, or is composed when its turn comes."""
+    if isinstance(part, Stage):
+        yield from stage_rows(part)
+    elif isinstance(part, Later):
+        yield f"| {part.name} | {part.steps} | what the parts before it made | – | | | | |"
+    else:
+        yield f"| {part.name} | – | `{type(part).__name__}` | – | | | | |"
 
 
 def stage_rows(stage: Stage) -> Iterator[str]:
     """A row per term; what holds for the whole stage stands in the first."""
-    stream = stage.streams[0]
-    credit = "–" if stream.credit is None else f"`{type(stream.credit).__name__}`"
-    law = getattr(stream.source, "law", None)
-    source = f"`{type(stream.source).__name__}`" + ("" if law is None else f", `{type(law).__name__}`")
-    whole = [stage.name, str(stage.steps), source, credit]
+    credits = [f"`{type(s.credit).__name__}`" for s in stage.streams if s.credit is not None]
+    whole = [stage.name, str(stage.steps), "; ".join(map(source_cell, stage.streams)), ", ".join(credits) or "–"]
     for number, term in enumerate(stage.terms):
         yield "| " + " | ".join([*(whole if number == 0 else [""] * 4), *term_cells(term)]) + " |"
+
+
+def source_cell(stream: Stream) -> str:
+    """The source of a stream, with the law of its hints if it has one."""
+    law = getattr(stream.source, "law", None)
+    return f"`{type(stream.source).__name__}`" + ("" if law is None else f", `{type(law).__name__}`")
+
+
+def besides(recipe: Recipe) -> Iterator[str]:
+    """Selection, adapter, heads and frozen policies of the stages that have some."""
+    for stage in (part for part in recipe.stages if isinstance(part, Stage)):
+        said = [("selection", stage.selection), ("adapter", stage.adapter)]
+        parts = [f"{what} `{type(value).__name__}`" for what, value in said if value is not None]
+        parts += [f"head `{name}`" for name in stage.heads]
+        frozen = [f"`{name}` ({type(stage.frozen[name]).__name__})" for name in sorted(stage.frozen_needed)]
+        parts += [f"frozen {', '.join(frozen)}"] if frozen else []
+        if parts:
+            yield f"\nStage `{stage.name}`: {'; '.join(parts)}."
 
 
 def term_cells(term: Term) -> list[str]:

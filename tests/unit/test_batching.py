@@ -1,5 +1,6 @@
 """Shares worked by hand, and what no cut may do."""
 
+import dataclasses
 import math
 
 import pytest
@@ -156,3 +157,63 @@ def test_a_signal_that_only_some_sequences_have_is_zero_on_the_others() -> None:
     for rows in (made, made[::-1]):
         values = collate(rows, 9, torch.device("cpu")).signals["advantages"].tolist()
         assert sorted(values) == [[0, 0], [3, 3]]
+
+
+def emphasised() -> list[TrainingSequence]:
+    """Three members emphasised 2, 0 and 1, and one sequence without any emphasis."""
+    first = sequence([1] * 4, spell("psss"), uid=0, group="A")
+    second = sequence([1] * 2, spell("ps"), uid=1, group="A")
+    known = {"emphasis/term": torch.tensor([9.0, 2.0, 0.0, 1.0])}
+    return [dataclasses.replace(first, signals=known), second]
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        (PerToken(), [2 / 4, 0, 1 / 4, 1 / 4]),
+        (PerToken(counts="weights"), [2 / 4, 0, 1 / 4, 1 / 4]),  # they sum to 3 + 1 as well
+        (PerSequence(), [2 / 6, 0, 1 / 6, 1 / 2]),
+        (PerSequence(counts="weights"), [2 / 6, 0, 1 / 6, 1 / 2]),
+        (PerConstant(5.0), [2 / 10, 0, 1 / 10, 1 / 10]),
+    ],
+)
+def test_emphasis_multiplies_membership(share, expected: list[float]) -> None:
+    first, second = (s.weights["term"].tolist() for s in weigh(emphasised(), [term(share)], CPU.total))
+    assert [*first[1:], second[1]] == pytest.approx(expected)
+    assert first[0] == 0
+
+
+def test_counting_weights_divides_by_what_is_left_of_the_members() -> None:
+    first, second = emphasised()
+    pruned = dataclasses.replace(first, signals={"emphasis/term": torch.tensor([0.0, 1.0, 0.0, 0.0])})
+    kept, counted = (
+        weigh([pruned, second], [term(PerToken(counts=counts))], CPU.total)[0].weights["term"].tolist()
+        for counts in ("weights", "members")
+    )
+    assert kept == pytest.approx([0, 1 / 2, 0, 0])
+    assert counted == pytest.approx([0, 1 / 4, 0, 0])
+
+
+def test_the_emphasis_of_another_term_does_not_matter() -> None:
+    other = Term("other", CrossEntropy(), SAMPLED, PerToken())
+    assert weigh(emphasised(), [other], CPU.total)[0].weights["other"].tolist() == pytest.approx(
+        [0, 1 / 4, 1 / 4, 1 / 4]
+    )
+
+
+@given(made=sequences(), budget=st.integers(1, 60))
+def test_whole_groups_stay_together(made: list[TrainingSequence], budget: int) -> None:
+    batches = list(microbatches(made, budget, whole_groups=True))
+    assert sorted(s.uid for rows in batches for s in rows) == sorted(s.uid for s in made)
+    homes = [{s.group for s in rows} for rows in batches]
+    assert sum(len(groups) for groups in homes) == len(set().union(*homes))
+    for rows in batches:
+        longest = max(len(s.tokens) for s in rows)
+        assert len({s.group for s in rows}) == 1 or longest * len(rows) <= budget
+
+
+def test_a_batch_tells_who_belongs_together() -> None:
+    rows = [sequence([1, 1], spell("ps"), uid=uid, group=group) for uid, group in enumerate("abca")]
+    group = collate(rows, 0, torch.device("cpu")).group.tolist()
+    assert group[0] == group[3]
+    assert len(set(group)) == 3

@@ -178,3 +178,49 @@ def test_the_engine_writes_with_the_weights_as_they_are_now(policy: Policy) -> N
 def test_generating_without_a_policy_is_refused() -> None:
     with pytest.raises(RuntimeError, match="load a policy"):
         HuggingFaceEngine().generate(PROMPTS, GREEDY, 1, torch.Generator())
+
+
+class Forbid:
+    """Never the token that the text ends with; remembers what it was shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[list[int]]] = []
+
+    def __call__(self, logits: Tensor, texts: list[Tensor]) -> Tensor:
+        self.seen.append([text.tolist() for text in texts])
+        last = torch.tensor([int(text[-1]) for text in texts])
+        return logits.scatter(1, last[:, None], -torch.inf)
+
+
+def test_rules_see_the_whole_text_of_every_row_and_change_what_is_written(policy: Policy) -> None:
+    rule = Forbid()
+    groups = write(policy, PROMPTS, Sampling(1.0, 6, rules=(rule,)), 2)
+    for prompt, group in zip(PROMPTS, groups, strict=True):
+        for completion in group:
+            text = [*prompt.tolist(), *completion.tokens.tolist()]
+            assert all(a != b for a, b in zip(text[len(prompt) - 1 :], text[len(prompt) :]))
+            assert bool(completion.logprobs.isfinite().all())
+    assert sorted(rule.seen[0]) == sorted(p.tolist() for p in PROMPTS for _ in range(2))
+    assert all(len(text) >= 2 for texts in rule.seen[1:] for text in texts)
+
+
+def test_logprobs_are_those_after_the_rules(policy: Policy) -> None:
+    ((only,),) = write(policy, [PROMPTS[0]], Sampling(0.8, 1, rules=(Forbid(),)), 1)
+    with torch.no_grad():
+        logits = policy.model(input_ids=PROMPTS[0][None]).logits[0, -1]
+    logits[PROMPTS[0][-1]] = -torch.inf
+    expected = torch.log_softmax(logits / 0.8, -1)[only.tokens[0]]
+    assert float(only.logprobs[0]) == pytest.approx(float(expected), abs=FLOAT32_RECORD)
+
+
+def test_a_rule_that_changes_nothing_changes_nothing(policy: Policy) -> None:
+    plain = write(policy, PROMPTS, Sampling(1.0, 8))
+    assert flat(write(policy, PROMPTS, Sampling(1.0, 8, rules=(lambda logits, texts: logits,)))) == flat(plain)
+
+
+@pytest.mark.parametrize("tokens_per_batch", [1, 30, 70])
+def test_a_budget_of_tokens_changes_nothing_but_the_batches(policy: Policy, tokens_per_batch: int) -> None:
+    engine = HuggingFaceEngine(tokens_per_batch=tokens_per_batch)
+    engine.load(policy, 0)
+    groups = engine.generate(PROMPTS, Sampling(1.0, 12), 3, torch.Generator().manual_seed(0))
+    assert flat(groups) == flat(write(policy, PROMPTS, Sampling(1.0, 12)))
