@@ -5,13 +5,14 @@ STAMP := $(VENV)/.installed
 PYTHON ?= python3
 WORKERS ?= 2
 
-.PHONY: demo test check install claims bench clean help
+.PHONY: demo test check install claims claims-tune bench clean help
 
 help:
 	@echo "make demo     train SFT, RFT and UFT side by side on the embedded model; the report opens from runs/demo/report.html"
 	@echo "make test     the whole test suite"
 	@echo "make check    ruff, mypy --strict, import contracts"
-	@echo "make claims   every claim of docs/claims.md, measured again (hours)"
+	@echo "make claims   every claim of docs/claims.md, measured again with the settings chosen before"
+	@echo "make claims-tune   the same, with every arm tuned first (hours)"
 	@echo "make bench    speed, measured side by side"
 
 # torch goes in first and alone: a looser request would pull the CUDA build.
@@ -39,6 +40,9 @@ check: install
 
 claims: install
 	$(BIN)/python claims/run.py
+
+claims-tune: install
+	$(BIN)/python claims/run.py --tune
 
 bench: install
 	$(BIN)/python benchmarks/speed.py

@@ -21,7 +21,8 @@ FITNESS = ROOT / "src" / "posttrain" / "embedded" / "model" / "fitness.json"
 HEAD = """# Claims
 
 Every number on this page was measured by the command beside it and is generated from the files in `results/` by
-`python claims/page.py`; `make claims` measures everything again. Nothing here was measured on a GPU.
+`python claims/page.py`; `make claims` measures everything again, `make claims-tune` tunes the arms anew first. Nothing
+here was measured on a GPU.
 
 Arms are tuned on the validation split with seeds of their own, then measured on held-out problems, greedily, from
 scratch, without hints. Intervals of differences are 95% percentile intervals of a bootstrap over seeds and problems,

@@ -1,8 +1,11 @@
-"""Measure the claims again: ``python claims/run.py [NAME ...]``; finished parts of a comparison are kept.
+"""Measure the claims again: ``python claims/run.py [--tune] [NAME ...]``; finished parts of a comparison are kept.
 
 Each claim's command runs with ``--out runs/claims/NAME``; the files that prove it go to ``results/NAME`` together with
-``claim.json``: the command, how long it took, on what machine, with which versions. Then the page is written. Claims
-about UFT's published files need ``DATA``, the folder of the files, in the environment; without it they are left out.
+``claim.json``: the command, how long it took, on what machine, with which versions. Then the page is written.
+
+With ``--tune`` the arms of a comparison are tuned first; without it they get the values that were chosen before and are
+kept in ``results/NAME/tuning.json``. Claims about UFT's published files need ``DATA``, the folder of the files, in the
+environment; without it they are left out.
 """
 
 from __future__ import annotations
@@ -25,21 +28,33 @@ from table import CLAIMS, Claim
 ROOT = Path(__file__).parent.parent
 
 
-def measure(claim: Claim) -> None:
+def measure(claim: Claim, tune: bool) -> None:
     """Run the claim's command and keep its evidence."""
     out = ROOT / "runs" / "claims" / claim.name
     if claim.page != "comparison":
         shutil.rmtree(out, ignore_errors=True)
-    command = [*map(os.path.expandvars, shlex.split(claim.command)), "--out", str(out)]
+    line = " ".join(part for part in (claim.command, claim.tune if tune else chosen(claim)) if part)
+    command = [*map(os.path.expandvars, shlex.split(line)), "--out", str(out)]
     command[0] = str(Path(sys.executable).with_name("posttrain"))
     began = time.monotonic()
     subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
     if claim.page == "real_data":
         write_checks(out)
-    keep(claim, out, time.monotonic() - began)
+    keep(claim, line, out, time.monotonic() - began)
 
 
-def keep(claim: Claim, out: Path, seconds: float) -> None:
+def chosen(claim: Claim) -> str:
+    """The options that give every arm the values that were chosen for it."""
+    if not claim.tune:
+        return ""
+    path = ROOT / "results" / claim.name / "tuning.json"
+    if not path.exists():
+        sys.exit(f"{claim.name} has never been tuned: python claims/run.py --tune {claim.name}")
+    rows = [row for row in json.loads(path.read_text())["rows"] if row["chosen"]]
+    return " ".join(f"--set {row['method']}:{row['setting']}={row['value']}" for row in rows)
+
+
+def keep(claim: Claim, line: str, out: Path, seconds: float) -> None:
     """Copy the evidence and write down how it came about."""
     evidence = ROOT / "results" / claim.name
     evidence.mkdir(parents=True, exist_ok=True)
@@ -47,7 +62,7 @@ def keep(claim: Claim, out: Path, seconds: float) -> None:
         if (out / name).exists():
             shutil.copy(out / name, evidence / name)
     facts = {
-        "command": f"{claim.command} --out runs/claims/{claim.name}",
+        "command": f"{line} --out runs/claims/{claim.name}",
         "seconds": round(seconds),
         "machine": f"{processor()}, {os.cpu_count()} cores",
         "versions": {name: version(name) for name in ("posttrain", "torch", "transformers")},
@@ -64,7 +79,8 @@ def processor() -> str:
 
 def main() -> None:
     """Measure the claims named on the command line, or all of them."""
-    wanted = sys.argv[1:] or [claim.name for claim in CLAIMS]
+    names = [word for word in sys.argv[1:] if word != "--tune"]
+    wanted = names or [claim.name for claim in CLAIMS]
     unknown = set(wanted) - {claim.name for claim in CLAIMS}
     if unknown:
         sys.exit(f"unknown claim {sorted(unknown)[0]!r}; known: {', '.join(claim.name for claim in CLAIMS)}")
@@ -74,7 +90,7 @@ def main() -> None:
         if "$DATA" in claim.command and "DATA" not in os.environ:
             sys.stderr.write(f"{claim.name} is left out: set DATA to the folder of UFT's published files\n")
             continue
-        measure(claim)
+        measure(claim, tune="--tune" in sys.argv)
     write_page()
 
 

@@ -8,6 +8,7 @@ ARMS = "sft rft sft_rft r3 staged uft"
 RATES = "--tune reinforcement.learning_rate=1e-4,3e-4,1e-3,3e-3 --tune supervision.learning_rate=1e-4,3e-4,1e-3,3e-3"
 CREDITS = "--tune credit=standardised,centred,leave_one_out"
 LIKELIHOODS = "--tune likelihood=0.001,0.01,0.1"
+EVERYTHING = f"{RATES} {CREDITS} {LIKELIHOODS}"
 COMPARISON_FILES = ("comparison.json", "paired.json", "tuning.json", "base.json")
 AUTHORS_BASE = "runs/claims/authors_base"
 REAL_FILES = ("checks.json", "summary.json", "base.json")
@@ -24,6 +25,8 @@ class Claim:
             taken from the environment.
         kept: files of the output folder that are copied to ``results/``.
         page: how the page shows it: ``base``, ``comparison``, ``pretraining``, ``real_data`` or ``theory``.
+        tune: the candidates of a comparison's settings. ``run.py --tune`` tries them on the validation split; without
+            ``--tune`` the arms get the values that are kept as chosen in ``results/NAME/tuning.json``.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Claim:
     command: str
     kept: tuple[str, ...]
     page: str
+    tune: str = ""
 
 
 CLAIMS = (
@@ -51,48 +55,54 @@ CLAIMS = (
     Claim(
         "key_paths",
         "Key paths with misconceptions in the demonstrations, a sparse start (the default task)",
-        f"posttrain compare {ARMS} --seeds 5 {RATES} {CREDITS} {LIKELIHOODS} --workers 2",
+        f"posttrain compare {ARMS} --seeds 5 --workers 2",
         COMPARISON_FILES,
         "comparison",
+        EVERYTHING,
     ),
     Claim(
         "key_paths_longer",
         "The same for twice as many steps",
-        f"posttrain compare {ARMS} --seeds 3 --steps 120 {RATES} --workers 2",
+        f"posttrain compare {ARMS} --seeds 3 --steps 120 --workers 2",
         COMPARISON_FILES,
         "comparison",
+        RATES,
     ),
     Claim(
         "key_paths_random_faults",
         "The same with random faults instead of misconceptions",
-        f"posttrain compare {ARMS} --seeds 3 {RATES} --workers 2 "
+        f"posttrain compare {ARMS} --seeds 3 --workers 2 "
         "--set task.misconceptions=0.0 --set task.corrupted=0.14",
         COMPARISON_FILES,
         "comparison",
+        RATES,
     ),
     Claim(
         "key_paths_short",
         "Short walks of three steps, faultless demonstrations",
-        f"posttrain compare {ARMS} --seeds 3 {RATES} --set task.misconceptions=0.0 "
+        f"posttrain compare {ARMS} --seeds 3 --set task.misconceptions=0.0 "
         "--set task.horizon=3 --set task.key_length=3 --evaluation-examples 200 --workers 2",
         COMPARISON_FILES,
         "comparison",
+        RATES,
     ),
     Claim(
         "control",
         "Control: faultless demonstrations and four times the answers per step, where nobody should win",
-        f"posttrain compare {ARMS} --seeds 3 --steps 120 {RATES} --workers 2 --set task.misconceptions=0.0 "
+        f"posttrain compare {ARMS} --seeds 3 --steps 120 --workers 2 --set task.misconceptions=0.0 "
         "--set reinforcement.prompts_per_step=32 --set reinforcement.rollouts_per_prompt=8",
         COMPARISON_FILES,
         "comparison",
+        RATES,
     ),
     Claim(
         "countdown",
         "Countdown with four numbers, compact form",
-        f"posttrain compare {ARMS} --seeds 3 {RATES} {CREDITS} {LIKELIHOODS} --task countdown --workers 2 "
+        f"posttrain compare {ARMS} --seeds 3 --task countdown --workers 2 "
         "--set task.form=compact_form --set task.counts=[4] --set task.largest_number=12 --set task.largest_value=48",
         COMPARISON_FILES,
         "comparison",
+        EVERYTHING,
     ),
     Claim(
         "authors_base",
