@@ -21,7 +21,7 @@ from posttrain.tasks.knights_forms import listed
 
 SIZE = Size(
     Shape(hidden=128, layers=3, heads=4, key_value_heads=2, feed_forward=384, context=1152),
-    steps=8000,
+    steps=3600,
     documents_per_step=32,
     learning_rate=3e-3,
 )
@@ -30,7 +30,7 @@ TOKENS = 1024
 TOKENIZED_DOCUMENTS = 3000
 """How many documents the tokenizer is trained on."""
 
-KINDS = {"countdown": 0.46, "knights": 0.04, "arithmetic": 0.36, "naming": 0.14}
+KINDS = {"countdown": 0.05, "knights": 0.12, "arithmetic": 0.55, "naming": 0.28}
 """Shares of the documents."""
 FULL_PROMPTS = 0.1
 """How often a problem comes with the instructions around it."""
