@@ -212,7 +212,7 @@ def _gradient(
     for rows in microbatches(alive, budget, stage.whole_groups):
         batch = collate(rows, policy.text.end, policy.device)
         positions = torch.stack([w != 0 for w in batch.weights.values()]).any(0)
-        forward = Forward(policy, batch, positions, session.frozen, prepared)
+        forward = Forward(policy, batch, positions, session.frozen, prepared, keeps_layers=stage.keeps_layers)
         loss = torch.zeros((), device=policy.device)
         for term in stage.terms:
             if not any(bool(s.weights[term.name].any()) for s in rows):
