@@ -69,8 +69,7 @@ def test_it_is_detached(case: Case) -> None:
 
 
 @PREPARES
-def test_it_adds_no_weights_of_its_own(case: Case) -> None:
-    """Weights that the loop has given to the sequences mean nothing to it."""
+def test_the_weights_of_the_stages_terms_do_not_matter(case: Case) -> None:
 
     def weighed(row: TrainingSequence) -> TrainingSequence:
         return dataclasses.replace(row, weights={"term": torch.rand(len(row.tokens))})

@@ -58,7 +58,7 @@ class AtDepths:
         """
         if max(self.depths) > layers:
             raise UserError(
-                f"there is no exit after layer {max(self.depths)}: the model has {layers}; choose 1 … {layers}"
+                f"the model has {layers} layers; it has no exit after {max(self.depths)}, choose 1 to {layers}"
             )
         return tuple(sorted(self.depths))
 
@@ -101,10 +101,7 @@ class AverageOverExits:
     def __post_init__(self) -> None:
         """Refuse an objective that speaks about all layers at once."""
         if "layers" in self.objective.needs:
-            name = type(self.objective).__name__
-            raise ValueError(
-                f"{name} reads every layer itself and has no meaning at an exit; give it a term of its own"
-            )
+            raise ValueError(f"{type(self.objective).__name__} reads all layers at once; give it a term of its own")
 
     @property
     def needs(self) -> frozenset[str]:
