@@ -36,6 +36,8 @@ class Policy:
         autocast: the dtype of matrix products, or ``None`` to compute in the weights' own type.
 
     ``heads`` are modules on the last hidden states that a stage trains beside the model, such as a critic's.
+    ``tokens_passed`` counts the tokens of every pass, so that a part which makes passes of its own can be charged;
+    ``tokens_differentiated`` counts those of passes that have a gradient.
 
     Raises:
         UserError: the model states no longest sequence, its logits are not finite, or its output head is not the plain
@@ -48,6 +50,8 @@ class Policy:
         self.text = text
         self.autocast = autocast
         self.heads: dict[str, nn.Module] = {}
+        self.tokens_passed = 0
+        self.tokens_differentiated = 0
         if getattr(model.config, "max_position_embeddings", None) is None:  # Bloom, MPT
             raise UserError(f"{type(model).__name__} is not supported: its config states no max_position_embeddings")
         self._check_head()
@@ -275,6 +279,9 @@ class Forward:
         what = {"input_ids": self.batch.tokens} if self._inputs is None else {"inputs_embeds": self._inputs}
         asked = {**what, "use_cache": False, "output_hidden_states": output_hidden_states}
         model = self.policy.model.base_model
+        tokens = int(self.batch.attention_mask.sum())
+        self.policy.tokens_passed += tokens
+        self.policy.tokens_differentiated += tokens if self._gradients else 0
         with torch.set_grad_enabled(self._gradients), autocast(self.policy):
             if self._parameters is None:
                 return model(**asked)
