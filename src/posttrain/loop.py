@@ -206,13 +206,14 @@ def _gradient(
 ) -> int:
     """Accumulate the gradient of one minibatch; returns how many sequences needed no pass."""
     stage, policy, budget = session.stage, session.policy, session.stage.tokens_per_microbatch
+    passed, differentiated = policy.tokens_passed, policy.tokens_differentiated
     weighed = weigh(minibatch, stage.terms, runtime.total)
     alive = [s for s in weighed if not all(_inert(term, s) for term in stage.terms)]
     prepared = {t.prepare.provides: t.prepare(weighed, policy, budget) for t in stage.terms if t.prepare is not None}
     for rows in microbatches(alive, budget, stage.whole_groups):
         batch = collate(rows, policy.text.end, policy.device)
         positions = torch.stack([w != 0 for w in batch.weights.values()]).any(0)
-        forward = Forward(policy, batch, positions, session.frozen, prepared)
+        forward = Forward(policy, batch, positions, session.frozen, prepared, keeps_layers=stage.keeps_layers)
         loss = torch.zeros((), device=policy.device)
         for term in stage.terms:
             if not any(bool(s.weights[term.name].any()) for s in rows):
@@ -226,7 +227,9 @@ def _gradient(
         runtime.backward(loss)
         tokens = int(batch.attention_mask.sum())
         session.spent.tokens_trained += tokens
-        session.spent.flops += (6.0 + 2.0 * len(stage.views_needed)) * policy.parameters_count * tokens
+        session.spent.flops += 2.0 * len(stage.views_needed) * policy.parameters_count * tokens
+    work = 2.0 * (policy.tokens_passed - passed) + 4.0 * (policy.tokens_differentiated - differentiated)
+    session.spent.flops += work * policy.parameters_count
     return len(weighed) - len(alive)
 
 

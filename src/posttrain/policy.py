@@ -36,6 +36,8 @@ class Policy:
         autocast: the dtype of matrix products, or ``None`` to compute in the weights' own type.
 
     ``heads`` are modules on the last hidden states that a stage trains beside the model, such as a critic's.
+    ``tokens_passed`` counts the tokens of every pass, so that a part which makes passes of its own can be charged;
+    ``tokens_differentiated`` counts those of passes that have a gradient.
 
     Raises:
         UserError: the model states no longest sequence, its logits are not finite, or its output head is not the plain
@@ -48,6 +50,8 @@ class Policy:
         self.text = text
         self.autocast = autocast
         self.heads: dict[str, nn.Module] = {}
+        self.tokens_passed = 0
+        self.tokens_differentiated = 0
         if getattr(model.config, "max_position_embeddings", None) is None:  # Bloom, MPT
             raise UserError(f"{type(model).__name__} is not supported: its config states no max_position_embeddings")
         self._check_head()
@@ -142,6 +146,7 @@ class Forward:
         prepared: what was computed of the whole minibatch, by name.
         inputs: Float["b l d"], read by the first layer instead of the tokens' embeddings.
         parameters: weights of the model to use instead of its own, by name; only ``layers`` exist under them.
+        keeps_layers: whether ``layers`` are going to be read, by whomever and in whatever order.
 
     Whether gradients flow is decided when the view is made, not when a quantity is first touched: a cached quantity
     first read inside somebody's ``no_grad`` would silently lose another term's gradient.
@@ -156,6 +161,7 @@ class Forward:
         prepared: Mapping[str, Any] | None = None,
         inputs: Tensor | None = None,
         parameters: Mapping[str, Tensor] | None = None,
+        keeps_layers: bool = False,
     ) -> None:
         if bool(positions[:, 0].any()):
             raise ValueError("position 0 is predicted by nothing and can carry no weight")
@@ -166,6 +172,7 @@ class Forward:
         self.prepared = prepared or {}
         self._inputs = inputs
         self._parameters = parameters
+        self._keeps_layers = keeps_layers
         self._gradients = torch.is_grad_enabled()
 
     @cached_property
@@ -190,7 +197,8 @@ class Forward:
     def layers(self) -> tuple[Tensor, ...]:
         """Float["b l d"] per layer, the embeddings first and the last one normed.
 
-        Unlike everything else here, index t is the state after token t has been read: nothing is predicted.
+        Unlike everything else here, index t is the state after token t has been read: nothing is predicted. An
+        objective that reads them says so in its ``needs``.
         """
         return self._every_layer
 
@@ -205,6 +213,7 @@ class Forward:
             raise ValueError(f"the model has {len(self.layers) - 1} layers; it cannot end after {depth}")
         with torch.set_grad_enabled(self._gradients):
             view = Forward(self.policy, self.batch, self.positions, self.frozen, self.prepared)
+            view.__dict__["_others"] = self._others  # the frozen policies have one pass, however many exits there are
             last = depth == len(self.layers) - 1  # the last one is normed already
             with autocast(self.policy):
                 states = self.layers[depth] if last else self.policy.final_norm(self.layers[depth])
@@ -254,14 +263,14 @@ class Forward:
 
     @cached_property
     def _last_layer(self) -> Tensor:
-        if "_every_layer" in self.__dict__:
+        if self._keeps_layers or "_every_layer" in self.__dict__:
             return self._every_layer[-1]
         return self._pass(output_hidden_states=False).last_hidden_state  # type: ignore[no-any-return]
 
     @cached_property
     def _every_layer(self) -> tuple[Tensor, ...]:
         if "_last_layer" in self.__dict__:
-            raise RuntimeError("layers are read before anything else, or the model would run twice; see needs")
+            raise RuntimeError("layers are read before anything else, or announced: put 'layers' in needs")
         return self._pass(output_hidden_states=True).hidden_states  # type: ignore[no-any-return]
 
     def _pass(self, output_hidden_states: bool) -> Any:
@@ -270,6 +279,9 @@ class Forward:
         what = {"input_ids": self.batch.tokens} if self._inputs is None else {"inputs_embeds": self._inputs}
         asked = {**what, "use_cache": False, "output_hidden_states": output_hidden_states}
         model = self.policy.model.base_model
+        tokens = int(self.batch.attention_mask.sum())
+        self.policy.tokens_passed += tokens
+        self.policy.tokens_differentiated += tokens if self._gradients else 0
         with torch.set_grad_enabled(self._gradients), autocast(self.policy):
             if self._parameters is None:
                 return model(**asked)

@@ -14,6 +14,8 @@ from posttrain.types import Example, Origin, Sampling, Verdict
 
 WHOLE_GROUPS = "whole groups"
 """What an objective needs that reads several sequences of a group at once."""
+LAYERS = "layers"
+"""What an objective needs that reads the states of every layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +159,7 @@ class Stage:
             raise UserError(f"term {term.name!r} needs advantages, but no stream it reads has credit")
         provided = {name for s in read for name in (*s.source.provides, *(s.credit.provides if s.credit else ()))}
         provided |= {f"prepared/{term.prepare.provides}"} if term.prepare else set()
-        for name in sorted(needs - computed(needs) - provided - {WHOLE_GROUPS}):
+        for name in sorted(needs - computed(needs) - provided - {WHOLE_GROUPS, LAYERS}):
             if not name.startswith("policy/"):
                 raise UserError(f"term {term.name!r} needs {name!r}, which nothing in the stage produces")
         self._check_needs(f"term {term.name!r}", needs)
@@ -198,6 +200,11 @@ class Stage:
     def whole_groups(self) -> bool:
         """Whether the sequences of a group have to stand in the same micro-batch."""
         return any(WHOLE_GROUPS in t.objective.needs for t in self.terms)
+
+    @property
+    def keeps_layers(self) -> bool:
+        """Whether a pass of the policy has to keep the states of every layer."""
+        return any(LAYERS in t.objective.needs for t in self.terms)
 
     @property
     def views_needed(self) -> frozenset[str]:

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from fixtures.models import tiny_policy
-from fixtures.parts import objectives
+from fixtures.parts import objectives, prepare_of
 from fixtures.sequences import ragged
 from fixtures.walking import Case
 from posttrain.batching import PerToken, collate, weigh
-from posttrain.policy import Forward
+from posttrain.policy import Forward, Policy
 from posttrain.protocols import Term
 from posttrain.signals import computed, frozen_roles
+from posttrain.stage import LAYERS, WHOLE_GROUPS
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 from tolerances import MODEL
 
@@ -47,10 +48,17 @@ def weighed(objective, rows: list[TrainingSequence]) -> list[TrainingSequence]:
     return weigh(rows, [Term("term", objective, SAMPLED, PerToken())], lambda number: number)
 
 
+def view(objective, policy: Policy, batch: TokenBatch, frozen: Mapping[str, Policy]) -> Forward:
+    """What the loop would hand to the objective; what it reads of a whole minibatch is always of the same one."""
+    prepare = prepare_of(objective)
+    prepared = {prepare.provides: prepare(ragged(6, temperature=0.8), policy, 100)} if prepare else {}
+    return Forward(policy, batch, batch.weights["term"] != 0, frozen, prepared, keeps_layers=LAYERS in objective.needs)
+
+
 def evaluate(objective, batch: TokenBatch) -> tuple[Tensor, Tensor]:
     """Float["b l"] values, and the gradient of the weighted sum."""
     policy = tiny_policy()
-    forward = Forward(policy, batch, batch.weights["term"] != 0, {"reference": tiny_policy(seed=1).frozen_copy()})
+    forward = view(objective, policy, batch, {"reference": tiny_policy(seed=1).frozen_copy()})
     values = objective(forward, batch)
     (values * batch.weights["term"]).sum().backward()
     gradient = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in policy.trainable()])
@@ -115,9 +123,14 @@ def test_what_it_calls_inert_has_neither_value_nor_gradient(case: Case) -> None:
             assert bool(values.any())
 
 
+def signals_of(objective) -> set[str]:
+    """The signals among its needs."""
+    return {n for n in objective.needs if "/" not in n} - {LAYERS, WHOLE_GROUPS}
+
+
 def provided(objective) -> set[str]:
     """The signals that a stage with several updates provides for it."""
-    names = {n for n in objective.needs if "/" not in n}
+    names = signals_of(objective)
     several = {"old_logprobs"} if "advantages" in names else set()
     assert names - {"advantages"} <= computed(names)
     assert frozen_roles(names) <= {"reference"}
@@ -130,7 +143,7 @@ def test_it_reads_the_signals_that_it_declares_and_no_others(case: Case) -> None
     batch = batch_for(objective)
     reading = Reading(batch.signals)
     evaluate(objective, dataclasses.replace(batch, signals=reading))
-    assert {n for n in objective.needs if "/" not in n} <= reading.read <= provided(objective)
+    assert signals_of(objective) <= reading.read <= provided(objective)
 
 
 @OBJECTIVES
@@ -139,7 +152,7 @@ def test_it_needs_the_frozen_policies_that_it_declares_and_no_others(case: Case)
     declared = {n.removeprefix("policy/") for n in objective.needs if n.startswith("policy/")}
     policy, batch = tiny_policy(), batch_for(objective)
     frozen = Reading({name: tiny_policy(seed=1).frozen_copy() for name in declared})
-    objective(Forward(policy, batch, batch.weights["term"] != 0, frozen), batch)
+    objective(view(objective, policy, batch, frozen), batch)
     assert frozen.read == declared
 
 

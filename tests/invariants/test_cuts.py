@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import pad
 
 from fixtures.models import tiny_policy
-from fixtures.parts import objectives, shares
+from fixtures.parts import objectives, prepare_of, shares
 from fixtures.sequences import ragged
 from fixtures.training import Accumulated, accumulate
 from fixtures.walking import Case
@@ -37,8 +37,8 @@ def every(test):
 
 def terms_of(objective: Case, share: Case) -> list[Term]:
     """The objective on sampled tokens beside a likelihood of given ones: two different memberships."""
-    beside = Term("beside", CrossEntropy(), frozenset({Origin.GIVEN}), PerGroup(), 0.3)
-    return [Term("term", objective.construct(), SAMPLED, share.construct(), 0.7), beside]
+    beside, made = Term("beside", CrossEntropy(), frozenset({Origin.GIVEN}), PerGroup(), 0.3), objective.construct()
+    return [Term("term", made, SAMPLED, share.construct(), 0.7, prepare=prepare_of(made)), beside]
 
 
 def give(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fixtures.models import tiny_policy
-from fixtures.parts import objectives, shares
+from fixtures.parts import objectives, prepare_of, shares
 from fixtures.sequences import ragged
 from fixtures.toy import each, toy_problems
 from fixtures.training import SMALL, accumulate, run
@@ -34,12 +34,13 @@ def rows() -> list[TrainingSequence]:
 @pytest.mark.parametrize("objective", objectives(), ids=str)
 @pytest.mark.parametrize("share", shares(), ids=str)
 def test_with_and_without_skipping(monkeypatch: pytest.MonkeyPatch, objective: Case, share: Case) -> None:
-    terms = [Term("term", objective.construct(), SAMPLED, share.construct())]
+    made = objective.construct()
+    terms = [Term("term", made, SAMPLED, share.construct(), prepare=prepare_of(made))]
     skipped = accumulate(terms, rows(), tiny_policy())
     monkeypatch.setattr(loop, "_inert", lambda *ignored: False)
     everything = accumulate(terms, rows(), tiny_policy())
     assert everything.skipped == 0
-    assert skipped.skipped == (4 if isinstance(objective.construct(), ClippedPolicy) else 0)
+    assert skipped.skipped == (4 if isinstance(made, ClippedPolicy) else 0)
     torch.testing.assert_close(skipped.gradient, everything.gradient, rtol=GRADIENT, atol=GRADIENT)
     assert skipped.losses == pytest.approx(everything.losses, rel=GRADIENT, abs=GRADIENT)
 

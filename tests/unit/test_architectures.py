@@ -10,10 +10,12 @@ from transformers import AutoModelForCausalLM
 from fixtures.folders import model_folder
 from fixtures.models import weights
 from fixtures.toy import toy_problems
-from fixtures.training import CPU, SMALL, run
+from fixtures.training import CPU, SMALL, SMALL_SUPERVISION, run
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.loading import load_policy
-from posttrain.methods import uft
+from posttrain.methods import ift, lfu, soft, uft
+from posttrain.objectives.exits import AtDepths
+from posttrain.objectives.undesirable import AscentInStates
 from posttrain.policy import Policy
 from posttrain.rollouts.hints import BinomialCosine
 from posttrain.types import Origin, Sampling, Steps
@@ -40,6 +42,27 @@ def test_unified_fine_tuning_trains_two_steps(tmp_path: Path, architecture: str,
     after = weights(policy)
     assert {value.dtype for value in after.values()} == {torch.float32}
     assert not [name for name, value in after.items() if torch.equal(value, before[name])]
+
+
+SEVERAL_PASSES = {
+    "undesirable weights": lambda: lfu.recipe(toy_problems(), steps=2, supervision=SMALL_SUPERVISION),
+    "undesirable states": lambda: lfu.recipe(
+        toy_problems(), steps=2, neighbour=AscentInStates(), consistency=0.1, supervision=SMALL_SUPERVISION
+    ),
+    "intuitive": lambda: ift.recipe(toy_problems(), steps=2, supervision=SMALL_SUPERVISION),
+    "sorted": lambda: soft.recipe(toy_problems(), steps=2, exits=AtDepths((1, 2)), supervision=SMALL_SUPERVISION),
+}
+
+
+@ARCHITECTURES
+@pytest.mark.parametrize("method", list(SEVERAL_PASSES))
+def test_methods_with_more_than_one_pass_train_two_steps(tmp_path: Path, architecture: str, method: str) -> None:
+    policy = loaded(tmp_path, architecture)
+    before = weights(policy)
+    (stage,) = SEVERAL_PASSES[method]().stages
+    records = run(stage, policy)
+    assert all(loss > 0 for record in records for loss in record.losses.values())
+    assert not [name for name, value in weights(policy).items() if torch.equal(value, before[name])]
 
 
 @ARCHITECTURES

@@ -58,6 +58,26 @@ def test_layers_are_asked_for_first(policy: Policy) -> None:
         forward.layers  # noqa: B018
 
 
+@pytest.mark.parametrize("first", ["logprobs", "layers"])
+def test_announced_layers_are_there_in_any_order_and_cost_one_pass(policy: Policy, first: str) -> None:
+    made, passes = view(policy), []
+    forward = Forward(policy, made.batch, made.positions, keeps_layers=True)
+    policy.model.base_model.register_forward_hook(lambda *ignored: passes.append(1))
+    getattr(forward, first)
+    torch.testing.assert_close(forward.logprobs, made.logprobs, rtol=0, atol=0)
+    assert len(forward.layers) == policy.model.config.num_hidden_layers + 1
+    assert len(passes) == 2  # one of each view
+
+
+def test_all_exits_share_the_pass_of_a_frozen_policy(policy: Policy) -> None:
+    made, frozen, passes = view(policy), tiny_policy(seed=1).frozen_copy(), []
+    frozen.model.base_model.register_forward_hook(lambda *ignored: passes.append(1))
+    forward = Forward(policy, made.batch, made.positions, {"other": frozen}, keeps_layers=True)
+    for exit_ in (1, 2):
+        forward.at_exit(exit_).against("other", lambda ours, theirs: (ours - theirs).abs().sum(-1))
+    assert len(passes) == 1
+
+
 def depth(policy: Policy) -> int:
     return len(view(policy).layers) - 1
 

@@ -1,6 +1,7 @@
 """The loop: updates, snapshots, counting, stopping."""
 
 import dataclasses
+from types import ModuleType
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from posttrain.batching import PerToken
 from posttrain.credit.group import Centred
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.loop import NonFinite, TooManyUnscorable, start
-from posttrain.methods import rft, sft
+from posttrain.methods import ift, lfu, rft, sft
 from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.kl import EstimatedKl, ExactKl
@@ -245,6 +246,22 @@ def test_passes_of_old_and_frozen_policies_are_work_too(policy: Policy, kl, upda
     sampling, training = 1, 3
     per_token = session.spent.flops / (2 * policy.parameters_count * tokens)
     assert per_token == pytest.approx(sampling + training + forward_passes)
+
+
+def test_passes_that_terms_make_of_their_own_are_work_too(policy: Policy) -> None:
+    def work(method: ModuleType) -> tuple[float, float]:
+        """In passes per token, on demonstrations that are all drawn in every step."""
+        supervision = dataclasses.replace(SMALL_SUPERVISION, prompts_per_step=8)
+        session = start(method.recipe(toy_problems(8), steps=1, supervision=supervision).stages[0], tiny_policy(), 0)
+        continue_run(session)
+        return session.spent.flops / (2 * policy.parameters_count), session.spent.tokens_trained
+
+    forward, training = 1, 3
+    (plain, tokens), (intuitive, same), (undesirable, again) = (work(method) for method in (sft, ift, lfu))
+    assert tokens == same == again
+    assert plain / tokens == pytest.approx(training)
+    assert intuitive / tokens == pytest.approx(forward + training)
+    assert undesirable / tokens == pytest.approx(3 * training)
 
 
 def test_recited_tokens_are_counted_too(policy: Policy, text: Text) -> None:
