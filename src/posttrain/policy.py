@@ -36,6 +36,7 @@ class Policy:
         autocast: the dtype of matrix products, or ``None`` to compute in the weights' own type.
 
     ``heads`` are modules on the last hidden states that a stage trains beside the model, such as a critic's.
+    ``tokens_passed`` counts the tokens of every pass, so that a part which makes passes of its own can be charged.
 
     Raises:
         UserError: the model states no longest sequence, its logits are not finite, or its output head is not the plain
@@ -48,6 +49,7 @@ class Policy:
         self.text = text
         self.autocast = autocast
         self.heads: dict[str, nn.Module] = {}
+        self.tokens_passed = 0
         if getattr(model.config, "max_position_embeddings", None) is None:  # Bloom, MPT
             raise UserError(f"{type(model).__name__} is not supported: its config states no max_position_embeddings")
         self._check_head()
@@ -187,6 +189,14 @@ class Forward:
             return out.masked_scatter(self.positions, values)
 
     @property
+    def logits(self) -> Tensor:
+        """Float["n v"]: tempered logits that predict each of the ``positions``, row by row of the batch.
+
+        The one quantity that is no number per token, for what needs the matrix as a whole; all of it is held at once.
+        """
+        return self._all_logits
+
+    @property
     def layers(self) -> tuple[Tensor, ...]:
         """Float["b l d"] per layer, the embeddings first and the last one normed.
 
@@ -270,6 +280,7 @@ class Forward:
         what = {"input_ids": self.batch.tokens} if self._inputs is None else {"inputs_embeds": self._inputs}
         asked = {**what, "use_cache": False, "output_hidden_states": output_hidden_states}
         model = self.policy.model.base_model
+        self.policy.tokens_passed += int(self.batch.attention_mask.sum())
         with torch.set_grad_enabled(self._gradients), autocast(self.policy):
             if self._parameters is None:
                 return model(**asked)

@@ -20,7 +20,7 @@ from fixtures.training import (
     run,
 )
 from posttrain import loop
-from posttrain.batching import PerToken
+from posttrain.batching import PerToken, collate
 from posttrain.credit.group import Centred
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.loop import NonFinite, TooManyUnscorable, start
@@ -28,7 +28,7 @@ from posttrain.methods import rft, sft
 from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.kl import EstimatedKl, ExactKl
-from posttrain.policy import Policy
+from posttrain.policy import Forward, Policy
 from posttrain.protocols import Term
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.rollouts.on_policy import OnPolicy
@@ -245,6 +245,27 @@ def test_passes_of_old_and_frozen_policies_are_work_too(policy: Policy, kl, upda
     sampling, training = 1, 3
     per_token = session.spent.flops / (2 * policy.parameters_count * tokens)
     assert per_token == pytest.approx(sampling + training + forward_passes)
+
+
+def test_passes_that_a_selection_makes_itself_are_work_too(policy: Policy) -> None:
+    class Looking:
+        needs = frozenset[str]()
+
+        def start(self, seed: int) -> "Looking":
+            return self
+
+        def __call__(self, sequences, policy, now):
+            batch = collate(sequences[:1], policy.text.end, policy.device)
+            _ = Forward(policy, batch, batch.origin == int(Origin.SAMPLED)).logits
+            return list(sequences)
+
+    stage = prepared_stage([group(1.0, 0.0)], [POLICY], credit=Centred())
+    sessions = [start(dataclasses.replace(stage, selection=s), tiny_policy(), seed=0) for s in (None, Looking())]
+    for session in sessions:
+        continue_run(session)
+    plain, looking = (session.spent.flops for session in sessions)
+    first = len(group(1.0, 0.0)[0].tokens)
+    assert looking - plain == pytest.approx(2 * policy.parameters_count * first)
 
 
 def test_recited_tokens_are_counted_too(policy: Policy, text: Text) -> None:
