@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -31,11 +31,13 @@ def annotate(
     by_signals = [s for s in stage.streams if s.credit is not None and s.credit.needs]
     known = _with_credit(sequences, by_rewards)
     tokens_passed = 0
-    for signal in sorted(stage.signals_needed):
-        read = _readable(known, signal, stage)
-        values = dict(zip((s.uid for s in read), _values(read, signal, policy, frozen, stage.tokens_per_microbatch)))
-        known = [_with(s, {signal: values[s.uid]}) if s.uid in values else s for s in known]
-        tokens_passed += sum(len(s.tokens) for s in read)
+    for role, signals in _by_role(stage.signals_needed).items():
+        read = {signal: {s.uid for s in _readable(known, signal, stage)} for signal in signals}
+        passing = [s for s in known if any(s.uid in uids for uids in read.values())]
+        model = policy if role == OLD else frozen[role]
+        values = _values(passing, signals, model, stage.tokens_per_microbatch)
+        known = [_with(s, {n: values[s.uid][n] for n in signals if s.uid in read[n]}) for s in known]
+        tokens_passed += sum(len(s.tokens) for s in passing)
     return _with_credit(known, by_signals), tokens_passed
 
 
@@ -56,40 +58,44 @@ def _readable(sequences: Sequence[TrainingSequence], signal: str, stage: Stage) 
     return [s for s in sequences if is_read(s)]
 
 
-def _values(
-    sequences: Sequence[TrainingSequence],
-    signal: str,
-    policy: Policy,
-    frozen: Mapping[str, Policy],
-    tokens_per_microbatch: int,
-) -> list[Tensor]:
+def _by_role(signals: Iterable[str]) -> dict[str, list[str]]:
+    """Signals of one model are computed in one pass of it."""
+    roles: dict[str, list[str]] = {}
+    for signal in sorted(signals):
+        roles.setdefault(_meaning(signal)[0], []).append(signal)
+    return roles
+
+
+def _meaning(signal: str) -> tuple[str, str]:
     meant = role_and_quantity(signal)
     if meant is None:
         raise ValueError(f"no model computes the signal {signal!r}")
-    role, quantity = meant
-    model = policy if role == OLD else frozen[role]
-    values: dict[int, Tensor] = {}
+    return meant
+
+
+def _values(
+    sequences: Sequence[TrainingSequence], signals: Sequence[str], model: Policy, tokens_per_microbatch: int
+) -> dict[int, dict[str, Tensor]]:
+    """Per uid and signal Float["l"], 0 on the prompt."""
+    values: dict[int, dict[str, Tensor]] = {s.uid: {} for s in sequences}
     for rows in microbatches(sequences, tokens_per_microbatch):
-        batch = collate(rows, policy.text.end, policy.device)
+        batch = collate(rows, model.text.end, model.device)
         positions = batch.origin != int(Origin.PROMPT)
         positions[:, 0] = False
         with torch.no_grad():
             forward = Forward(model, batch, positions)
-            found = {"logprobs": _logprobs, "entropy": _entropy, "values": _state_values}[quantity](forward)
-        values |= {s.uid: row[: len(s.tokens)].cpu() for s, row in zip(rows, found)}
-    return [values[s.uid] for s in sequences]
+            for signal in signals:
+                found = QUANTITY[_meaning(signal)[1]](forward)
+                for sequence, row in zip(rows, found):
+                    values[sequence.uid][signal] = row[: len(sequence.tokens)].cpu()
+    return values
 
 
-def _logprobs(forward: Forward) -> Tensor:
-    return forward.logprobs
-
-
-def _entropy(forward: Forward) -> Tensor:
-    return forward.entropy
-
-
-def _state_values(forward: Forward) -> Tensor:
-    return forward.values
+QUANTITY: Mapping[str, Callable[[Forward], Tensor]] = {
+    "logprobs": lambda forward: forward.logprobs,
+    "entropy": lambda forward: forward.entropy,
+    "values": lambda forward: forward.values,
+}
 
 
 def _with_credit(sequences: Sequence[TrainingSequence], streams: Sequence[Stream]) -> list[TrainingSequence]:

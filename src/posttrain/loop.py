@@ -186,7 +186,9 @@ def one_step(session: Session, runtime: LocalRuntime) -> StepRecord:
     sequences, tokens_annotated = annotate(collection.sequences, policy, session.frozen, stage)
     session.spent.flops += 2.0 * policy.parameters_count * tokens_annotated
     if session.selection is not None:
+        before = policy.tokens_passed
         sequences = session.selection(sequences, policy, now)
+        session.spent.flops += 2.0 * policy.parameters_count * (policy.tokens_passed - before)
     losses: dict[str, float] = {term.name: 0.0 for term in stage.terms}
     norms, skipped = [], 0
     order = now.generator("minibatches")

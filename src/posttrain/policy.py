@@ -194,6 +194,14 @@ class Forward:
             return out.masked_scatter(self.positions, values)
 
     @property
+    def logits(self) -> Tensor:
+        """Float["n v"]: tempered logits that predict each of the ``positions``, row by row of the batch.
+
+        The one quantity that is no number per token, for what needs the matrix as a whole; all of it is held at once.
+        """
+        return self._all_logits
+
+    @property
     def layers(self) -> tuple[Tensor, ...]:
         """Float["b l d"] per layer, the embeddings first and the last one normed.
 

@@ -38,8 +38,16 @@ class Text:
         Raises:
             UserError: the text does not come back from its tokens.
         """
-        tokens, _ = self._encode_with_ends(text)
+        tokens, _ = self._encode_with_spans(text)
         return torch.tensor(tokens, dtype=torch.long)
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where each token of :meth:`encode` begins and ends in ``text``, in characters; some tokenizers overlap them.
+
+        Raises:
+            UserError: the text does not come back from its tokens.
+        """
+        return self._encode_with_spans(text)[1]
 
     def decode(self, tokens: Tensor | Sequence[int]) -> str:
         """The text of ``tokens``, special tokens left out."""
@@ -58,7 +66,7 @@ class Text:
         Raises:
             UserError: the text does not come back from its tokens, or contains the end-of-sequence token.
         """
-        tokens, ends = self._encode_with_ends(demonstration.text)
+        tokens, spans = self._encode_with_spans(demonstration.text)
         if self.end in tokens:
             raise UserError(
                 f"a demonstration contains the end-of-sequence token {self.tokenizer.eos_token!r}, which training puts "
@@ -67,7 +75,7 @@ class Text:
         boundaries, characters = [0], 0
         for chunk in (*demonstration.chunks, demonstration.tail):
             characters += len(chunk)
-            boundaries.append(sum(1 for end in ends if end <= characters))
+            boundaries.append(sum(1 for _, end in spans if end <= characters))
         boundaries[-1] = len(tokens)
         return torch.tensor(tokens, dtype=torch.long), boundaries
 
@@ -76,7 +84,7 @@ class Text:
         longest = max((len(self.encode(d.text)) for d in example.demonstrations), default=0)
         return len(self.encode(example.prompt)) + longest + 1
 
-    def _encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
+    def _encode_with_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         tokens: list[int] = encoded["input_ids"]
         # Special tokens are kept: a chat's own markers are part of its text, and an unknown token shows itself.
@@ -86,4 +94,4 @@ class Text:
                 f"the tokenizer cannot represent this text: {text[:120]!r} comes back as {back[:120]!r}; "
                 "use a model whose tokenizer covers it"
             )
-        return tokens, [end for _, end in encoded["offset_mapping"]]
+        return tokens, [(int(start), int(end)) for start, end in encoded["offset_mapping"]]

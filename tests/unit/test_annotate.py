@@ -42,6 +42,13 @@ def stage_with(*terms: Term, budget: int = 1000, **settings: object) -> Stage:
     return prepared_stage([(), ()], terms, credit=Given(), tokens_per_microbatch=budget, **settings)
 
 
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """A selection that keeps everything."""
+
+    needs: frozenset[str]
+
+
 SAMPLED = frozenset({Origin.SAMPLED})
 POLICY = Term("policy", ClippedPolicy(), SAMPLED, PerToken())
 NEAR = Term("near the reference", EstimatedKl(), SAMPLED, PerToken())
@@ -81,3 +88,25 @@ def test_a_sequence_that_every_reader_ignores_passes_no_model(policy: Policy) ->
     assert [set(a.signals) for a in annotated[:3]] == [{"advantages"}, {"advantages"}, {"advantages", "old_logprobs"}]
     together = annotate([*still, *rows[2:]], policy, {"reference": policy}, stage_with(POLICY, NEAR))
     assert together[1] == sum(len(row.tokens) for row in rows)
+
+
+def test_signals_of_one_model_are_one_pass_of_it(policy: Policy) -> None:
+    rows, needs = bare(), frozenset({"old_logprobs", "old_entropy"})
+    annotated, passed = annotate(rows, policy, {}, stage_with(POLICY, selection=Reading(needs)))
+    assert passed == policy.tokens_passed == sum(len(row.tokens) for row in rows)
+    for row, with_signals in zip(rows, annotated, strict=True):
+        assert set(with_signals.signals) == {"advantages", *needs}
+        torch.testing.assert_close(with_signals.signals["old_logprobs"], direct(policy, row), rtol=0, atol=MODEL)
+        assert bool((with_signals.signals["old_entropy"][row.origin != Origin.PROMPT] > 0).all())
+
+
+def test_in_a_shared_pass_a_sequence_gets_the_signals_that_are_read_of_it(policy: Policy) -> None:
+    rows = bare()
+    still = [dataclasses.replace(r, signals={"advantages": torch.zeros(len(r.tokens))}) for r in rows[:2]]
+    stage = stage_with(POLICY, selection=Reading(frozenset({"old_entropy"})), groups_per_update=1)
+    annotated, passed = annotate([*still, *rows[2:]], policy, {}, stage)
+    assert passed == sum(len(row.tokens) for row in rows)
+    assert [set(a.signals) - {"advantages"} for a in annotated[1:3]] == [
+        {"old_entropy"},
+        {"old_entropy", "old_logprobs"},
+    ]

@@ -21,7 +21,7 @@ from fixtures.training import (
     run,
 )
 from posttrain import loop
-from posttrain.batching import PerToken
+from posttrain.batching import PerToken, collate
 from posttrain.credit.group import Centred
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.loop import NonFinite, TooManyUnscorable, start
@@ -29,7 +29,7 @@ from posttrain.methods import ift, lfu, rft, sft
 from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.kl import EstimatedKl, ExactKl
-from posttrain.policy import Policy
+from posttrain.policy import Forward, Policy
 from posttrain.protocols import Term
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.rollouts.on_policy import OnPolicy
@@ -262,6 +262,27 @@ def test_passes_that_terms_make_of_their_own_are_work_too(policy: Policy) -> Non
     assert plain / tokens == pytest.approx(training)
     assert intuitive / tokens == pytest.approx(forward + training)
     assert undesirable / tokens == pytest.approx(3 * training)
+
+
+def test_passes_that_a_selection_makes_itself_are_work_too(policy: Policy) -> None:
+    class Looking:
+        needs = frozenset[str]()
+
+        def start(self, seed: int) -> "Looking":
+            return self
+
+        def __call__(self, sequences, policy, now):
+            batch = collate(sequences[:1], policy.text.end, policy.device)
+            _ = Forward(policy, batch, batch.origin == int(Origin.SAMPLED)).logits
+            return list(sequences)
+
+    stage = prepared_stage([group(1.0, 0.0)], [POLICY], credit=Centred())
+    sessions = [start(dataclasses.replace(stage, selection=s), tiny_policy(), seed=0) for s in (None, Looking())]
+    for session in sessions:
+        continue_run(session)
+    plain, looking = (session.spent.flops for session in sessions)
+    first = len(group(1.0, 0.0)[0].tokens)
+    assert looking - plain == pytest.approx(2 * policy.parameters_count * first)
 
 
 def test_recited_tokens_are_counted_too(policy: Policy, text: Text) -> None:

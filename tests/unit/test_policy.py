@@ -84,6 +84,22 @@ def test_against_gives_both_distributions_of_the_same_token() -> None:
     )
 
 
+def test_the_logits_are_a_row_per_position_in_the_order_of_the_batch() -> None:
+    rows = [sequence(TOKENS, spell("ppsss"), temperature=0.5), sequence(TOKENS[:3], spell("pgg"), uid=1)]
+    found = forward(bigram_policy(TABLE), *rows).logits
+    expected = torch.cat([TABLE[TOKENS[1:4]] / 0.5, TABLE[TOKENS[:2]]])
+    torch.testing.assert_close(found, expected, rtol=0, atol=ROUNDING)
+
+
+def test_every_pass_is_counted_once_by_its_real_tokens(policy: Policy) -> None:
+    view = forward(policy, *ragged(4))
+    assert policy.tokens_passed == 0
+    assert view.logprobs.shape == view.entropy.shape
+    assert policy.tokens_passed == int(view.batch.attention_mask.sum())
+    _ = view.again().logits
+    assert policy.tokens_passed == 2 * int(view.batch.attention_mask.sum())
+
+
 def test_a_transformers_logprobs_equal_its_own_logits_shifted(policy: Policy) -> None:
     row = ragged(1)[0]
     values = forward(policy, row).logprobs[0]

@@ -83,6 +83,18 @@ def test_a_chunk_swallowed_by_a_later_token_is_empty() -> None:
     assert text.demonstration(Demonstration(("a", "b"), ""))[1] == [0, 0, 1, 1]
 
 
+@given(WORDS)
+def test_spans_say_which_characters_a_token_stands_for(words: str) -> None:
+    text = merging_text(("a", "b"))
+    spans = text.spans(words)
+    assert [text.decode([token]) for token in text.encode(words).tolist()] == [words[a:b] for a, b in spans]
+
+
+def test_spans_of_a_text_that_tokens_cannot_represent_are_refused(text: Text) -> None:
+    with pytest.raises(UserError, match="cannot represent"):
+        text.spans("a*b")
+
+
 def test_length_counts_prompt_longest_demonstration_and_the_end(text: Text) -> None:
     example = toy_examples(3)[2]
     assert text.length(example) == len(example.prompt) + len(example.demonstrations[0].text) + 1

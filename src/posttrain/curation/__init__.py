@@ -1,0 +1,1 @@
+"""Data sets made or chosen before a stage begins."""
