@@ -71,8 +71,7 @@ CLAIMS = (
     Claim(
         "key_paths_random_faults",
         "The same with random faults instead of misconceptions",
-        f"posttrain compare {ARMS} --seeds 3 --workers 2 "
-        "--set task.misconceptions=0.0 --set task.corrupted=0.14",
+        f"posttrain compare {ARMS} --seeds 3 --workers 2 --set task.misconceptions=0.0 --set task.corrupted=0.14",
         COMPARISON_FILES,
         "comparison",
         RATES,

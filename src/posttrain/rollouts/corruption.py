@@ -27,9 +27,9 @@ class UniformRate:
     high: float = 0.95
 
     def __post_init__(self) -> None:
-        """Refuse what is no interval of probabilities."""
-        if not 0 <= self.low <= self.high <= 1:
-            raise ValueError(f"a mask rate needs 0 <= low <= high <= 1, got {self.low} and {self.high}")
+        """Refuse what is no probability."""
+        if not (0 <= self.low <= 1 and 0 <= self.high <= 1):
+            raise ValueError(f"a mask rate lies between 0 and 1, got {self.low} and {self.high}")
 
     def __call__(self, now: Progress, generator: Generator) -> float:
         """A uniform draw."""

@@ -16,14 +16,14 @@ from posttrain.types import Duration, Fraction, Progress
 class BetaWindow:
     """Prefix-RFT's law: ``int((low + (high - low) Beta(alpha, beta)) parts)`` (2507.01679, released code).
 
-    ``low`` falls by a half cosine from ``start`` to ``end``, ``high`` stays, so that hints become shorter on average
-    and more different from each other. A window of one point is a fixed fraction.
+    One end of the window moves by a half cosine from ``start`` to ``end``, the other one stays at ``high``, so that
+    hints become shorter on average and more different from each other. A window of one point is a fixed fraction.
 
     Args:
-        high: upper end of the window (0.95).
-        start: lower end at the first step (0.95).
-        end: lower end once ``over`` has passed (0.05).
-        over: how long the lower end falls (the whole stage).
+        high: the end of the window that stays (0.95).
+        start: the other end at the first step (0.95).
+        end: the other end once ``over`` has passed (0.05).
+        over: how long it moves (the whole stage).
         alpha, beta: above 0; of the Beta distribution within the window (1 and 1, which is uniform).
     """
 
@@ -35,19 +35,21 @@ class BetaWindow:
     beta: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse fractions outside the unit interval, and windows that are upside down."""
-        if not (0 <= self.start <= self.high <= 1 and 0 <= self.end <= self.high):
-            raise ValueError(f"a window needs 0 <= start, end <= high <= 1, got {self.start}, {self.end}, {self.high}")
+        """Refuse fractions outside the unit interval, and what is no Beta distribution."""
+        ends = (self.high, self.start, self.end)
+        if not all(0 <= end <= 1 for end in ends):
+            raise ValueError(f"the ends of a window lie between 0 and 1, got {ends}")
         if self.alpha <= 0 or self.beta <= 0:
             raise ValueError(f"alpha and beta must be above 0, got {self.alpha} and {self.beta}")
 
-    def low(self, now: Progress) -> float:
-        """The lower end of the window at this step."""
-        return Cosine(self.start, self.end, self.over)(now)
+    def window(self, now: Progress) -> tuple[float, float]:
+        """Its lower and its upper end at this step."""
+        moving = Cosine(self.start, self.end, self.over)(now)
+        return min(moving, self.high), max(moving, self.high)
 
     def __call__(self, parts: int, now: Progress, generator: Generator) -> int:
         """How many of ``parts`` are given; all of them only where the window reaches 1."""
-        low = self.low(now)
+        low, high = self.window(now)
         numbers = random.Random(int(torch.randint(1 << 62, (1,), generator=generator)))
-        fraction = low + (self.high - low) * numbers.betavariate(self.alpha, self.beta)
-        return int(fraction * parts)
+        fraction = low + (high - low) * numbers.betavariate(self.alpha, self.beta)
+        return int(min(fraction, 1.0) * parts)
