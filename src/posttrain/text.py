@@ -53,6 +53,27 @@ class Text:
         """The text of ``tokens``, special tokens left out."""
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
+    def verbatim(self, tokens: Tensor | Sequence[int]) -> str:
+        """The text of ``tokens`` with its special tokens: a chat's own markers are part of its text."""
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def token(self, text: str) -> int:
+        """The one token that ``text`` is.
+
+        Raises:
+            UserError: it is several, none, unknown to the tokenizer, or the end-of-sequence token.
+        """
+        tokens = self.encode(text).tolist()
+        if len(tokens) != 1 or tokens[0] == self.end:
+            what = "its end-of-sequence token" if tokens == [self.end] else f"{len(tokens)} tokens"
+            raise UserError(f"{text!r} has to be one token of the tokenizer, but is {what}; choose another text")
+        return int(tokens[0])
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many tokens there are, special ones included; they are numbered from 0."""
+        return len(self.tokenizer)
+
     def demonstration(self, demonstration: Demonstration) -> tuple[Tensor, list[int]]:
         """The demonstration as one token sequence, and where its chunks end in it.
 
@@ -87,8 +108,7 @@ class Text:
     def _encode_with_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         tokens: list[int] = encoded["input_ids"]
-        # Special tokens are kept: a chat's own markers are part of its text, and an unknown token shows itself.
-        back = str(self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        back = self.verbatim(tokens)  # with special tokens, so that an unknown one shows itself
         if back.lstrip(" ") != text.lstrip(" "):
             raise UserError(
                 f"the tokenizer cannot represent this text: {text[:120]!r} comes back as {back[:120]!r}; "

@@ -12,9 +12,15 @@ from fixtures.training import SMALL, SMALL_SUPERVISION, run_recipe
 from fixtures.walking import modules
 from posttrain.errors import UserError
 from posttrain.recipe import Recipe
+from posttrain.rollouts.corrupted_copy import CorruptedCopy
+from posttrain.rollouts.corruption import Masked
 
 METHODS = pytest.mark.parametrize("method", modules("methods"), ids=lambda module: module.__name__.rpartition(".")[2])
-SMALL_SETTINGS = {"reinforcement": SMALL, "supervision": SMALL_SUPERVISION}
+SMALL_SETTINGS = {
+    "reinforcement": SMALL,
+    "supervision": SMALL_SUPERVISION,
+    "copy": CorruptedCopy(Masked(mask="."), instruction="\n"),  # in letters that the small model knows
+}
 
 
 def small(method: ModuleType, steps: int) -> Recipe:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from posttrain.policy import Forward
 from posttrain.types import Origin, TokenBatch, TrainingSequence
+
+Written = Literal["given", "sampled"]
+"""Who may have written a token that has a ratio, as settings name the origins."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +26,10 @@ class TokenRatio:
 
 @dataclass(frozen=True)
 class SequenceRatio:
-    """One ratio per sequence, the geometric mean over its sampled tokens: GSPO (2507.18071)."""
+    """One ratio per sequence, the geometric mean over the tokens that have one: GSPO (2507.18071)."""
 
     def __call__(self, log_ratio: Tensor, members: Tensor) -> Tensor:
-        """Float["b l"] log ratios, Bool["b l"] sampled tokens -> Float["b l"], constant along a row."""
+        """Float["b l"] log ratios, Bool["b l"] tokens that have one -> Float["b l"], constant along a row."""
         masked = torch.where(members, log_ratio, 0.0)
         mean = masked.sum(1, keepdim=True) / members.sum(1, keepdim=True).clamp(min=1)
         return mean.exp().expand_as(log_ratio)
@@ -61,7 +65,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class ClippedPolicy:
-    """The clipped surrogate on sampled tokens.
+    """The clipped surrogate, on sampled tokens unless told otherwise.
 
     With one update per collection the policy that is updated is the one that sampled: the ratio is exactly 1 and its
     gradient that of the log-probability, so no old log-probabilities exist. With several updates the stage computes
@@ -70,11 +74,19 @@ class ClippedPolicy:
     Args:
         ratio: per token or per sequence.
         clip: the interval.
+        origins: whose tokens have a ratio. Given tokens have one only where the term is over them too, as in methods
+            that put a demonstration into the policy loss; a token of another origin has neither ratio nor gradient.
     """
 
     ratio: TokenRatio | SequenceRatio = TokenRatio()
     clip: Clip = Clip()
+    origins: tuple[Written, ...] = ("sampled",)
     needs = frozenset({"advantages"})
+
+    def __post_init__(self) -> None:
+        """Refuse a surrogate of nothing."""
+        if not self.origins:
+            raise ValueError("origins names nobody, so that no token has a gradient; the usual is ('sampled',)")
 
     def inert(self, sequence: TrainingSequence) -> bool:
         """Where every advantage is zero, as in a group without variance."""
@@ -84,6 +96,8 @@ class ClippedPolicy:
         """Float["b l"]."""
         current = forward.logprobs
         old = batch.signals["old_logprobs"].to(current.dtype) if "old_logprobs" in batch.signals else current.detach()
-        members = batch.origin == int(Origin.SAMPLED)
+        written = [batch.origin == int(Origin[name.upper()]) for name in self.origins]
+        # A token without weight, as by its emphasis, is not predicted: its log-probability is no number to divide by.
+        members = torch.stack(written).any(0) & forward.positions
         log_ratio = torch.where(members, current - old, 0.0)
         return self.clip(self.ratio(log_ratio, members), batch.signals["advantages"].to(current.dtype))

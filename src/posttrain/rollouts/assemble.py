@@ -70,3 +70,38 @@ def continue_all(
         tuple(continued(e, text, p, h, c, sampling, engine, label) for c in completions)
         for e, p, h, label, completions in zip(examples, prompts, hints, labels, written)
     ]
+
+
+def continue_or_give(
+    examples: Sequence[Example],
+    hints: Sequence[Tensor],
+    labels: Sequence[Mapping[str, float]],
+    complete: Sequence[bool],
+    rollouts_per_prompt: int,
+    engine: Engine,
+    text: Text,
+    sampling: Sampling,
+    now: Progress,
+) -> list[tuple[Rollout, ...]]:
+    """The same, but a ``complete`` hint is ended at once, and its group is that one rollout so many times."""
+    open_ = [i for i, whole in enumerate(complete) if not whole]
+    sampled = continue_all(
+        [examples[i] for i in open_],
+        [hints[i] for i in open_],
+        [labels[i] for i in open_],
+        rollouts_per_prompt,
+        engine,
+        text,
+        sampling,
+        now,
+    )
+    groups = iter(sampled)
+    return [
+        (_ended(example, text, hint, label),) * rollouts_per_prompt if whole else next(groups)
+        for example, hint, label, whole in zip(examples, hints, labels, complete)
+    ]
+
+
+def _ended(example: Example, text: Text, hint: Tensor, labels: Mapping[str, float]) -> Rollout:
+    written = torch.cat([hint, torch.tensor([text.end])])
+    return given(example, text, text.encode(example.prompt), written, labels)

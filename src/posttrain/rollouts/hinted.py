@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from posttrain.protocols import Engine
-from posttrain.rollouts.assemble import continue_all, given
+from posttrain.rollouts.assemble import continue_or_give
 from posttrain.rollouts.hints import HintLaw, cut_points
 from posttrain.text import Text
 from posttrain.types import Example, Progress, Rollout, Sampling
@@ -39,11 +38,9 @@ class Hinted:
         """Draw a hint for each example and sample one group from it; the first demonstration is the one used."""
         hints, labels = zip(*(self._draw(example, text, now) for example in examples))
         complete = [label["hint_complete"] == 1.0 for label in labels]
-        sampled = iter(self._sample(examples, hints, labels, complete, engine, text, sampling, now))
-        return [
-            self._given(example, text, hint, label) if whole else next(sampled)
-            for example, hint, label, whole in zip(examples, hints, labels, complete)
-        ]
+        return continue_or_give(
+            examples, hints, labels, complete, self.rollouts_per_prompt, engine, text, sampling, now
+        )
 
     def _draw(self, example: Example, text: Text, now: Progress) -> tuple[Tensor, dict[str, float]]:
         demonstration = example.demonstrations[0]
@@ -55,33 +52,3 @@ class Hinted:
         hint = tokens[: boundaries[points[drawn]]]
         complete = self.hint_includes_answer and drawn == parts
         return hint, {"hint_fraction": drawn / parts, "hint_parts": float(parts), "hint_complete": float(complete)}
-
-    def _sample(
-        self,
-        examples: Sequence[Example],
-        hints: Sequence[Tensor],
-        labels: Sequence[dict[str, float]],
-        complete: Sequence[bool],
-        engine: Engine,
-        text: Text,
-        sampling: Sampling,
-        now: Progress,
-    ) -> list[tuple[Rollout, ...]]:
-        open_ = [i for i, whole in enumerate(complete) if not whole]
-        if not open_:
-            return []
-        return continue_all(
-            [examples[i] for i in open_],
-            [hints[i] for i in open_],
-            [labels[i] for i in open_],
-            self.rollouts_per_prompt,
-            engine,
-            text,
-            sampling,
-            now,
-        )
-
-    def _given(self, example: Example, text: Text, hint: Tensor, labels: dict[str, float]) -> tuple[Rollout, ...]:
-        written = torch.cat([hint, torch.tensor([text.end])])
-        rollout = given(example, text, text.encode(example.prompt), written, labels)
-        return (rollout,) * self.rollouts_per_prompt

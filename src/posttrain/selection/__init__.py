@@ -1,1 +1,1 @@
-"""Which sequences of a collection, and which of their tokens, are trained on."""
+"""Selections: which sequences of a collection, and which of their tokens, are trained on."""

@@ -1,5 +1,6 @@
 """The clipped surrogate in numbers."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,7 +8,12 @@ import torch
 
 from fixtures.sequences import sequence, spell
 from fixtures.stated import Stated, row, stated_batch
+from fixtures.training import accumulate
+from posttrain.batching import PerToken
 from posttrain.objectives.clipped import Clip, ClippedPolicy, SequenceRatio, TokenRatio
+from posttrain.policy import Policy
+from posttrain.protocols import Term
+from posttrain.types import Origin
 from tolerances import ROUNDING
 
 INFINITE = float("inf")
@@ -93,6 +99,49 @@ def test_given_tokens_never_move_a_sequence_ratio() -> None:
     assert loss[0, 2:].tolist() == pytest.approx([-8.0, -8.0], abs=ROUNDING)
     loss[0, 2:].sum().backward()
     assert logprobs.grad[0].tolist() == pytest.approx([0.0, 0.0, -8.0, -8.0], abs=ROUNDING)
+
+
+def test_given_tokens_have_a_ratio_where_they_are_named() -> None:
+    objective = ClippedPolicy(clip=Clip(0.2, 0.2), origins=("given", "sampled"))
+    logprobs = row(0.0, -1.0, -2.0, -3.0)
+    old = [5.0, -1.0 - math.log(1.1), -2.0 - math.log(2), -3.0 + math.log(2)]
+    loss = objective(Stated(logprobs), stated_batch(PATTERN, advantages=ADVANTAGE, old_logprobs=old))
+    assert loss[0, 1:].tolist() == pytest.approx([-2.2, -2.4, -1.0], abs=ROUNDING)
+    loss[0, 1:].sum().backward()
+    assert logprobs.grad[0, 1:].tolist() == pytest.approx([-2.2, 0.0, -1.0], abs=ROUNDING)
+
+
+def test_a_sequence_ratio_is_over_all_tokens_that_are_named() -> None:
+    objective = ClippedPolicy(SequenceRatio(), Clip(INFINITE, INFINITE), ("given", "sampled"))
+    old = [5.0, -1.0, -2.0 - math.log(2), -3.0 - math.log(4)]
+    loss = objective(Stated(row(0.0, -1.0, -2.0, -3.0)), stated_batch(PATTERN, advantages=ADVANTAGE, old_logprobs=old))
+    assert loss[0, 1:].tolist() == pytest.approx([-4.0] * 3, abs=ROUNDING)
+
+
+def test_tokens_that_are_not_named_have_no_gradient() -> None:
+    logprobs = row(0.0, -1.0, -2.0, -3.0)
+    ClippedPolicy(origins=("given",))(Stated(logprobs), stated_batch(PATTERN, advantages=ADVANTAGE)).sum().backward()
+    assert logprobs.grad.tolist() == [[0.0, -2.0, 0.0, 0.0]]
+
+
+def test_a_token_that_is_not_predicted_has_ratio_one_however_improbable_it_was(policy: Policy) -> None:
+    """Else ``exp(0 - old)`` overflows, and infinity times weight 0 is no number."""
+    made = sequence([2, 3, 4, 5], spell("pgss"), advantages=1.0, old_logprobs=[0.0, -1e4, -1.0, -1.0])
+    emphasised = dataclasses.replace(
+        made, signals={**made.signals, "emphasis/term": torch.tensor([1.0, 0.0, 1.0, 1.0])}
+    )
+    term = Term(
+        "term",
+        ClippedPolicy(SequenceRatio(), origins=("given", "sampled")),
+        frozenset({Origin.GIVEN, Origin.SAMPLED}),
+        PerToken(),
+    )
+    assert bool(accumulate([term], [emphasised], policy).gradient.isfinite().all())
+
+
+def test_a_surrogate_of_nobodys_tokens_is_refused() -> None:
+    with pytest.raises(ValueError, match="origins names nobody"):
+        ClippedPolicy(origins=())
 
 
 @pytest.mark.parametrize(("advantage", "inert"), [(0.0, True), (0.5, False), (-0.5, False)])

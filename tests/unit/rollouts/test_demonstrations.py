@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 import torch
 
 from fixtures.toy import toy_example, toy_examples
@@ -32,6 +33,13 @@ def test_every_demonstration_of_an_example_is_in_its_group(text: Text) -> None:
     example = dataclasses.replace(toy_example(1), demonstrations=(Demonstration(("a",)), Demonstration(("b",), "c")))
     (group,) = write([example], text)
     assert [r.response for r in group] == ["a", "bc"]
+
+
+@pytest.mark.parametrize(("most", "responses"), [(1, ["a"]), (2, ["a", "bc"]), (5, ["a", "bc"])])
+def test_at_most_so_many_and_the_first_ones(text: Text, most: int, responses: list[str]) -> None:
+    example = dataclasses.replace(toy_example(1), demonstrations=(Demonstration(("a",)), Demonstration(("b",), "c")))
+    (group,) = Demonstrations(most)([example], recitation(text), text, Sampling(), NOW)
+    assert [r.response for r in group] == responses
 
 
 def test_a_group_per_example_in_order(text: Text) -> None:
