@@ -12,6 +12,7 @@ from fixtures.training import SMALL, SMALL_SUPERVISION, run_recipe
 from fixtures.walking import modules
 from posttrain.errors import UserError
 from posttrain.recipe import Recipe
+from posttrain.stage import Stage
 
 METHODS = pytest.mark.parametrize("method", modules("methods"), ids=lambda module: module.__name__.rpartition(".")[2])
 SMALL_SETTINGS = {"reinforcement": SMALL, "supervision": SMALL_SUPERVISION}
@@ -63,5 +64,7 @@ def test_it_trains_two_steps(method: ModuleType) -> None:
     for record in records:
         assert record.collection.sequences
         assert set(record.losses) == terms[record.now.scope[0]]
-    moved = [name for name, value in weights(policy).items() if not bool((value == before[name]).all())]
-    assert set(moved) == set(before)
+    moved = {name for name, value in weights(policy).items() if not bool((value == before[name]).all())}
+    adapted = any(isinstance(part, Stage) and part.adapter is not None for part in recipe.stages)
+    assert moved
+    assert adapted or moved == set(before)
