@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,21 @@ class Snapshot:
     def start(self, policy: Policy, remembered: Mapping[str, Policy]) -> Policy:
         """A copy."""
         return policy.frozen_copy()
+
+
+@dataclass(frozen=True)
+class AdapterOff:
+    """The policy without the adapter of the stage, which is the policy as it stands when the stage begins.
+
+    It has modules of its own around the very weights of the policy, so it costs no memory, and passes of the two never
+    disturb each other. It is meant for adapters that add weights and leave the model's own alone (``lora``, ``ssf`` …);
+    a stage that trains the model's own weights is refused when it begins.
+    """
+
+    def start(self, policy: Policy, remembered: Mapping[str, Policy]) -> Policy:
+        """The model as the adapter will find it."""
+        shared = {id(t): t for t in (*policy.model.parameters(), *policy.model.buffers())}
+        return Policy(copy.deepcopy(policy.model, shared), policy.text, policy.autocast)
 
 
 @dataclass(frozen=True)

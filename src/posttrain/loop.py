@@ -14,6 +14,7 @@ from posttrain.annotate import annotate
 from posttrain.batching import collate, microbatches, minibatches, weigh
 from posttrain.collect import Collection, collect
 from posttrain.engines.huggingface import HuggingFaceEngine
+from posttrain.errors import UserError
 from posttrain.policy import Forward, Policy
 from posttrain.protocols import Attached, Engine, SelectionSession, Term
 from posttrain.recipe import Workspace
@@ -123,15 +124,30 @@ def start(
         engine: writes what is sampled; the in-process one if it is not given.
         spent: what the run has used up so far.
         remembered: earlier states of the policy that the recipe kept.
+
+    Raises:
+        UserError: something that the stage asks for cannot be made of this policy.
     """
     frozen = {name: stage.frozen[name].start(policy, remembered or {}) for name in sorted(stage.frozen_needed)}
     policy.heads = {name: head.start(policy.width, policy.device) for name, head in stage.heads.items()}
     selection = None if stage.selection is None else stage.selection.start(seed)
     # Attached last: snapshots are of the model as it was.
     adapter = None if stage.adapter is None else stage.adapter.attach(policy, seed, remembered or {})
+    _refuse_moving(frozen, policy)
     optimiser = _optimiser(stage, policy)
     engine = engine or HuggingFaceEngine()
     return Session(stage, policy, frozen, optimiser, seed, engine, selection, adapter, spent=spent or Spent())
+
+
+def _refuse_moving(frozen: Mapping[str, Policy], policy: Policy) -> None:
+    """A frozen policy may hold weights of the one that is trained, but none that training moves."""
+    trained = {id(p) for p in policy.trainable()}
+    for name, other in frozen.items():
+        if trained & {id(p) for p in other.model.parameters()}:
+            raise UserError(
+                f"the frozen policy {name!r} is the model without its adapter, but this stage trains the model's own "
+                "weights; take a snapshot, or an adapter that leaves them alone, such as lora"
+            )
 
 
 def _optimiser(stage: Stage, policy: Policy) -> torch.optim.AdamW:

@@ -14,6 +14,7 @@ from posttrain.errors import UserError
 from posttrain.recipe import Recipe
 from posttrain.rollouts.corrupted_copy import CorruptedCopy
 from posttrain.rollouts.corruption import Masked
+from posttrain.stage import Stage
 
 METHODS = pytest.mark.parametrize("method", modules("methods"), ids=lambda module: module.__name__.rpartition(".")[2])
 SMALL_SETTINGS = {
@@ -69,5 +70,7 @@ def test_it_trains_two_steps(method: ModuleType) -> None:
     for record in records:
         assert record.collection.sequences
         assert set(record.losses) == terms[record.now.scope[0]]
-    moved = [name for name, value in weights(policy).items() if not bool((value == before[name]).all())]
-    assert set(moved) == set(before)
+    moved = {name for name, value in weights(policy).items() if not bool((value == before[name]).all())}
+    adapted = any(isinstance(part, Stage) and part.adapter is not None for part in recipe.stages)
+    assert moved
+    assert adapted or moved == set(before)

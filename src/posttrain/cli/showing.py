@@ -76,7 +76,7 @@ def _print_method(described: Method, source: bool) -> None:
     console.print(Text(described.name, style="bold"))
     console.print(Text(docstrings.readable(described.docstring)))
     console.print()
-    _print_part(console, described.settings, "Settings, for --set or under arguments: in a run file")
+    _print_part(console, described.arguments, "Settings, for --set or under arguments: in a run file")
     console.print(f"source: {described.path}", highlight=False, soft_wrap=True)
     if source:
         console.print(Syntax(described.path.read_text(encoding="utf-8"), "python", background_color="default"))
@@ -109,7 +109,7 @@ def setting_rows(chosen: Chosen, indent: str = "") -> Iterator[Row]:
         several = not isinstance(field.kind, Part)
         yield Row(f"{indent}{name}", "" if node is None or not several else _default(field, node), _meaning(field))
         for option in options:
-            if several and option.fields:
+            if several and option.part.fields:
                 yield Row(f"{indent}  {option.part.name}:")
             yield from setting_rows(option, f"{indent}{'    ' if several else '  '}")
 

@@ -23,7 +23,7 @@ from posttrain.runs.journal import Journal
 from posttrain.runs.problems import RunProblems, keep_fitting
 from posttrain.runs.spec import RunSpec
 from posttrain.runtime import LocalRuntime, local_runtime
-from posttrain.settings.building import build, resolved
+from posttrain.settings.building import build, build_changes, resolved
 from posttrain.stage import Problems
 from posttrain.types import Sampling
 
@@ -130,7 +130,7 @@ def build_recipe(spec: RunSpec, problems: RunProblems) -> Recipe:
         arguments["steps"] = spec.steps
     material = Problems(problems.training, problems.verify, Verified(problems.verify))
     recipe: Recipe = module.recipe(material, **arguments)
-    return recipe
+    return build_changes(spec.method, spec.arguments).applied_to(recipe)
 
 
 def resolved_spec(prepared: Prepared) -> RunSpec:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from posttrain.errors import UserError
+from posttrain.settings.catalogue import STAGE
 from posttrain.settings.overrides import settled
 from posttrain.settings.schema import Chosen, Node
 from posttrain.settings.tree import plain
+
+if TYPE_CHECKING:
+    from posttrain.changes import StageChanges
 
 
 def build(method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,7 +27,17 @@ def build(method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         UserError: something unknown, something of the wrong kind, or a value that a part refuses, with its path.
     """
     tree = settled(method, arguments)
-    return {name: constructed(node, name) for name, node in tree.fields.items()}
+    return {name: constructed(node, name) for name, node in tree.fields.items() if name != STAGE}
+
+
+def build_changes(method: str, arguments: Mapping[str, Any]) -> StageChanges:
+    """What the arguments change about the method's stages.
+
+    Raises:
+        UserError: as for :func:`build`.
+    """
+    changes: StageChanges = constructed(settled(method, arguments).fields[STAGE], STAGE)
+    return changes
 
 
 def resolved(method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

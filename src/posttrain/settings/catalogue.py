@@ -10,8 +10,12 @@ from pathlib import Path
 
 from posttrain.errors import unknown
 from posttrain.settings import docstrings, reading
-from posttrain.settings.schema import Part
+from posttrain.settings.schema import Chosen, Field, Part
 from posttrain.settings.source import Module, modules_in, read_module
+from posttrain.settings.tree import default_fields
+
+STAGE = "stage"
+"""The setting of every method under which a person changes its stages."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +29,8 @@ class Method:
         docstring: the whole text.
         settings: the keyword-only arguments of its ``recipe``.
         path: of the file.
+
+    ``arguments`` are these settings, and what may be changed about the stages of every method.
     """
 
     name: str
@@ -35,6 +41,23 @@ class Method:
     docstring: str
     settings: Part
     path: Path
+
+    @property
+    def arguments(self) -> Part:
+        """Its settings, and under ``stage`` the changes to its training stages."""
+        return dataclasses.replace(self.settings, fields={**self.settings.fields, STAGE: changes_of_stages()})
+
+
+@functools.cache
+def changes_of_stages() -> Field:
+    """The setting that every method has beside those of its ``recipe``."""
+    module = read_module("posttrain.changes")
+    definition = module.definitions["StageChanges"]
+    assert isinstance(definition, ast.ClassDef)
+    part = reading.read_dataclass(module, definition)
+    unchanged = Chosen(part, default_fields(part))
+    meaning = "what takes the place of the method's own parts."
+    return Field(STAGE, part, part.attribute, unchanged, f"{part.attribute}()", meaning)
 
 
 @functools.cache

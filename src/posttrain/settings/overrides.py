@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from posttrain.errors import UserError
+from posttrain.settings.catalogue import STAGE
 from posttrain.settings.catalogue import method as described
 from posttrain.settings.documents import read_value
 from posttrain.settings.refusals import refuse_unfit
@@ -36,8 +37,8 @@ def apply(method: str, arguments: Mapping[str, Any], assignments: Sequence[str])
 def settings_named(method: str, name: str) -> list[str]:
     """The full paths that ``name`` stands for in a method with its default parts; none if it has no such setting."""
     first, *rest = name.split(".")
-    tree = Chosen(described(method).settings, default_fields(described(method).settings))
-    return [".".join((*path, *rest)) for path in places_named(tree, first)]
+    tree = Chosen(described(method).arguments, default_fields(described(method).arguments))
+    return [".".join((*path, *rest)) for path in _places(tree, first)]
 
 
 def settled(method: str, arguments: Mapping[str, Any], place: Place | None = None) -> Chosen:
@@ -51,7 +52,7 @@ def settled(method: str, arguments: Mapping[str, Any], place: Place | None = Non
     Raises:
         UserError: as for :func:`apply`.
     """
-    settings = described(method).settings
+    settings = described(method).arguments
     tree = Chosen(settings, default_fields(settings))
     values = {tuple(str(key).split(".")): value for key, value in arguments.items()}
     place = place or Place(f"setting of {method}")
@@ -96,10 +97,16 @@ def overridden(tree: Chosen, values: Mapping[Path, Any], place: Place) -> Chosen
 
 
 def _full_paths(tree: Chosen, path: Path, place: Place) -> list[Path]:
-    found = places_named(tree, path[0])
+    found = _places(tree, path[0])
     if not found:
         raise place.unknown(path[0], _names(tree.part, tree))
     return [(*prefix, *path[1:]) for prefix in found]
+
+
+def _places(tree: Chosen, name: str) -> list[Path]:
+    """What a name stands for: settings of the method's own before changes to its stages."""
+    found = places_named(tree, name)
+    return [path for path in found if path[0] != STAGE] or found
 
 
 def _names(part: Part, tree: Chosen) -> set[str]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import ast
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from posttrain.settings import docstrings
 from posttrain.settings.schema import Choice, Chosen, Field, Kind, Leaf, Node, Part, Row, Scalar, ScalarName, Words
-from posttrain.settings.source import Definition, Module, look_up
+from posttrain.settings.source import Definition, Module, look_up, modules_in, read_module
 from posttrain.settings.values import fitting
 
 SCALARS = ("int", "float", "bool", "str")
+FOLDERS = {"posttrain.protocols.Adapter": "adapters", "posttrain.protocols.Selection": "selection"}
+"""Protocols of an axis, and the folder whose dataclasses may be chosen where one is asked for."""
 
 
 def snake_case(name: str) -> str:
@@ -77,7 +79,7 @@ def _named(found: Definition) -> Kind:
     if isinstance(found.node, ast.ClassDef):
         if is_dataclass(found.node):
             return read_dataclass(found.module, found.node)
-        return _choice(read_dataclass(found.module, d) for d in _fulfilling(found.module, found.node))
+        return _choice(_fulfilling(found.module, found.node))
     raise TypeError(f"{found.module.name}: a function is no annotation")
 
 
@@ -101,16 +103,40 @@ def _choice(kinds: Iterable[Kind]) -> Choice:
     return Choice(tuple(flat))
 
 
-def _fulfilling(module: Module, protocol: ast.ClassDef) -> list[ast.ClassDef]:
-    """The dataclasses beside a protocol that have its members: what may be chosen where the protocol is asked for."""
+def _fulfilling(module: Module, protocol: ast.ClassDef) -> list[Part]:
+    """What may be chosen where a protocol is asked for: the dataclasses that have its members.
+
+    They stand beside the protocol or, if it is that of an axis, in the folder of the axis.
+    """
+    folder = FOLDERS.get(f"{module.name}.{protocol.name}")
+    if folder is not None:
+        return [part for name in modules_in(folder) for part in _writable(read_module(name), protocol)]
+    return [read_dataclass(module, definition) for definition in _having_members(module, protocol)]
+
+
+def _having_members(module: Module, protocol: ast.ClassDef) -> list[ast.ClassDef]:
     wanted = _members(protocol)
     classes = [d for d in module.definitions.values() if isinstance(d, ast.ClassDef) and is_dataclass(d)]
     return [d for d in classes if wanted and wanted <= _members(d)]
 
 
+def _writable(module: Module, protocol: ast.ClassDef) -> Iterator[Part]:
+    """Without those that hold what no setting can be, such as a function or another part of their own kind."""
+    for definition in _having_members(module, protocol):
+        annotated = [s.annotation for s in definition.body if isinstance(s, ast.AnnAssign)]
+        if any(isinstance(n, ast.Name) and n.id == protocol.name for a in annotated for n in ast.walk(a)):
+            continue
+        try:
+            yield read_dataclass(module, definition)
+        except (TypeError, ValueError):
+            continue
+
+
 def _members(definition: ast.ClassDef) -> set[str]:
     methods = {s.name for s in definition.body if isinstance(s, ast.FunctionDef)}
-    return methods | {_target(s) for s in definition.body if isinstance(s, ast.AnnAssign)}
+    assigned = [target for s in definition.body if isinstance(s, ast.Assign) for target in s.targets]
+    constants = {target.id for target in assigned if isinstance(target, ast.Name)}
+    return methods | constants | {_target(s) for s in definition.body if isinstance(s, ast.AnnAssign)}
 
 
 def _fields(

@@ -12,7 +12,7 @@ from posttrain.errors import UserError
 from posttrain.objectives.clipped import Clip, SequenceRatio
 from posttrain.objectives.kl import ExactKl
 from posttrain.rollouts.hints import BinomialCosine, StagedHints
-from posttrain.settings.building import build, resolved
+from posttrain.settings.building import build, build_changes, resolved
 from posttrain.settings.catalogue import method, method_names
 from posttrain.settings.overrides import apply
 from posttrain.settings.schema import Choice, Part, Row, Scalar, Words
@@ -27,12 +27,20 @@ def values(kind):
     if isinstance(kind, Scalar):
         return SCALARS.get(kind.name)
     if isinstance(kind, Row):
-        return st.tuples(*(values(item) for item in kind.items)).map(list)
+        items = [values(item) for item in kind.items]
+        if None in items:
+            return None
+        return st.lists(items[0], min_size=1, max_size=3) if kind.repeated else st.tuples(*items).map(list)
     if isinstance(kind, Part):
         return settings_of(kind)
     if isinstance(kind, Words):
         return st.sampled_from(kind.values)
-    return st.one_of([named(o) if isinstance(o, Part) else values(o) for o in kind.options])
+    options = [(named(o) if needs_no_text(o) else None) if isinstance(o, Part) else values(o) for o in kind.options]
+    return st.one_of([option for option in options if option is not None])
+
+
+def needs_no_text(part):
+    return all(values(field.kind) is not None for field in part.fields.values() if field.default is None)
 
 
 def named(part):
@@ -52,7 +60,7 @@ def settings_of(part):
 
 @pytest.mark.parametrize("name", method_names())
 def test_resolving_loses_nothing(name):
-    @given(settings_of(method(name).settings))
+    @given(settings_of(method(name).arguments))
     def check(arguments):
         built = build(name, arguments)
         full = resolved(name, arguments)
@@ -61,6 +69,7 @@ def test_resolving_loses_nothing(name):
         assert build(name, json.loads(json.dumps(full, allow_nan=False))) == built
         assert resolved(name, full) == full
         assert build(name, apply(name, arguments, [])) == built
+        assert build_changes(name, full) == build_changes(name, arguments)
 
     check()
 

@@ -1,0 +1,49 @@
+"""Changes of linear layers that are Hadamard products of two low-rank matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from posttrain.adapters.injected import AttachedLayers, attached
+from posttrain.adapters.layers import Targets, plain_layers
+from posttrain.policy import Policy
+
+
+@dataclass(frozen=True)
+class Loha:
+    """LoHa (FedPara, 2108.06098): ``W + (alpha / rank) (B1 A1) * (B2 A2)``, of rank up to ``rank`` squared.
+
+    ``B2`` is zero at first. Layers with transposed weights (GPT-2) are not supported.
+
+    Args:
+        rank: of both factors (8, as in peft).
+        alpha: the change is multiplied by ``alpha / rank`` (8, as in peft).
+        targets: the layers that are changed, as for ``lora``.
+    """
+
+    rank: int = 8
+    alpha: float = 8.0
+    targets: Targets = "linear"
+
+    def __post_init__(self) -> None:
+        """Refuse a change that would change nothing."""
+        if self.rank < 1:
+            raise ValueError(f"rank must be at least 1, got {self.rank}")
+        if self.alpha <= 0:
+            raise ValueError(f"alpha must be above 0, got {self.alpha}")
+        if not self.targets:
+            raise ValueError("targets names no layer; leave it out to adapt every linear layer")
+
+    def attach(self, policy: Policy, seed: int, remembered: Mapping[str, Policy]) -> AttachedLayers:
+        """Add the factors to the targeted layers.
+
+        Raises:
+            UserError: the model has no such layers, or transposed ones.
+        """
+        from peft import LoHaConfig, inject_adapter_in_model
+        from peft.utils import TRANSFORMERS_MODELS_TO_LOHA_TARGET_MODULES_MAPPING as usual
+
+        layers = plain_layers(policy.model, self.targets, usual)
+        config = LoHaConfig(r=self.rank, alpha=self.alpha, target_modules=list(layers))
+        return attached(policy, seed, lambda: inject_adapter_in_model(config, policy.model))
