@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from fixtures.characters import CHARACTERS, END
+from fixtures.characters import CHARACTERS, END, VOCABULARY
 from fixtures.toy import toy_examples
 from posttrain.errors import UserError
 from posttrain.text import Text
@@ -55,6 +55,28 @@ def test_a_demonstration_does_not_end_itself(text: Text) -> None:
 def test_decoding_leaves_special_tokens_out(text: Text) -> None:
     tokens = text.encode("ab").tolist()
     assert text.decode([*tokens, text.end]) == "ab"
+
+
+def test_verbatim_text_has_its_special_tokens(text: Text) -> None:
+    assert text.verbatim([*text.encode("ab").tolist(), text.end]) == f"ab{END}"
+
+
+def test_a_text_that_is_one_token(text: Text) -> None:
+    assert [text.token("a")] == text.encode("a").tolist()
+
+
+@pytest.mark.parametrize(
+    ("several", "message"),
+    [("ab", "'ab' has to be one token of the tokenizer, but is 2 tokens"), ("", "0 tokens"), (END, "end-of-sequence")],
+)
+def test_a_text_that_is_not_is_refused(text: Text, several: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        text.token(several)
+
+
+def test_every_token_is_below_the_size_of_the_vocabulary(text: Text) -> None:
+    assert text.vocabulary_size == VOCABULARY
+    assert int(text.encode(CHARACTERS).max()) == VOCABULARY - 1
 
 
 def test_a_tokenizer_without_an_end_token_is_refused(text: Text) -> None:

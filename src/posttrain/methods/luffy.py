@@ -9,8 +9,9 @@ decides when imitation pays: with nothing but the demonstration right, its advan
 demonstration is taken to have been certain; its importance ratio is then p itself, which would starve exactly the
 tokens that are new, and is shaped:
 
-    A_i = r_i - mean r,    loss = 1 / (B L_max) (sum over given of -A f(p) + sum over sampled of -A rho),
-    f(p) = p / (p + 0.1),    the weight on a demonstration token's log-probability: A 0.1 p / (p + 0.1)^2.
+    A_i = r_i - mean r,    loss = 1 / (B L_max) (sum over given of -A f(p) + sum over sampled of -A rho)
+
+With f(p) = p / (p + 0.1) a demonstration token's log-probability has the weight A 0.1 p / (p + 0.1)^2.
 
 Defaults are those of the released code: N = 8 with one demonstration, gamma 0.1, no clip on either side, advantages
 without division by the standard deviation, a constant normaliser of 8192 tokens, 128 prompts a step in 2 updates,
@@ -66,7 +67,8 @@ def recipe(
         steps: collections (500).
         shaping: what takes the place of the ratio on a demonstration's tokens.
         demonstrations_per_prompt: how many of ``rollouts_per_prompt`` are demonstrations, at most (1).
-        reinforcement: everything about the group; its objective is that of the sampled tokens.
+        reinforcement: everything about the group; its objective is that of the sampled tokens. Another
+            ``max_new_tokens`` asks for the same number in ``share``.
     """
     problems.need_demonstrations(least_chunks=0)
     sampled = reinforcement.rollouts_per_prompt - demonstrations_per_prompt

@@ -8,11 +8,12 @@ Of the N answers to a prompt, N - 1 are sampled from scratch and one continues a
 hint that is cut at any token). All N form one group, and given and sampled tokens of the hybrid answer share its
 advantage and one clipped loss, so that a prefix is imitated as far as what follows from it is better than average:
 
-    A_i = r_i - mean r,    loss = 1 / (B L_max) sum over given and sampled tokens of -min(rho A, clip(rho) A),
-    prefix length = int(l D),    l ~ low + (0.95 - low) Beta(1, 1),    low: a cosine from 0.95 to 0.05 over the run.
+    A_i = r_i - mean r,    loss = 1 / (B L_max) sum over given and sampled tokens of -min(rho A, clip(rho) A)
 
-Of the given tokens only the fifth at which the policy is most undecided has a gradient, so that the demonstration does
-not swamp what is sampled. ``rho`` is the ratio to the policy before the step, given tokens included.
+With D tokens in the demonstration the prefix has ``int(l D)``, where ``l`` is uniform between ``low`` and 0.95 and
+``low`` falls by a cosine from 0.95 to 0.05 over the run. Of the given tokens only the fifth at which the policy is most
+undecided has a gradient, so that the demonstration does not swamp what is sampled. ``rho`` is the ratio to the policy
+before the step, given tokens included.
 
 Defaults: N = 8 with one prefix, window, mask ratio 0.8 and Dr. GRPO's credit and normaliser as secondary sources
 report them, since the paper's run settings are not among its released code; clip 0.2, dual clip 3, entropy 0.001, no
@@ -81,7 +82,9 @@ def recipe(
         masked: fraction of the given tokens without a gradient, those of least entropy (0.8); 0 trains all.
         hint_credit: credits a prefix apart from its continuation; ``None``: one advantage per answer, by
             ``reinforcement.credit``.
-        reinforcement: everything about the group; ``rollouts_per_prompt`` counts the answers from scratch too.
+        reinforcement: everything about the group; ``rollouts_per_prompt`` counts the answers from scratch too, and the
+            objective reads given and sampled tokens whatever its ``origins`` say. Another ``max_new_tokens`` asks for
+            the same number in ``share``.
     """
     problems.need_demonstrations(least_chunks=0)
     scratch = reinforcement.rollouts_per_prompt - hints_per_prompt

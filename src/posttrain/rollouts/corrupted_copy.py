@@ -73,10 +73,5 @@ class CorruptedCopy:
         copy = self.corruption(target, text, now, numbers)
         context = torch.cat([prompt, around[0], copy, around[1]])
         shown = dataclasses.replace(example, prompt=text.verbatim(context))
-        return given(
-            shown, text, context, written, {"hint_fraction": 1.0, "corrupted_fraction": _share(copy != target)}
-        )
-
-
-def _share(changed: Tensor) -> float:
-    return float(changed.double().mean()) if len(changed) else 0.0
+        changed = int((copy != target).sum()) / max(1, len(target))
+        return given(shown, text, context, written, {"hint_fraction": 1.0, "corrupted_fraction": changed})

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from fixtures.folders import bpe_tokenizer
 from fixtures.toy import toy_example, toy_examples
 from fixtures.training import recitation
 from posttrain.errors import UserError
@@ -102,6 +103,17 @@ def test_random_replacement_replaces_everything_by_anything_but_the_end(text: Te
     others = counts[torch.arange(len(counts)) != text.end].double() / 4000
     chance = 1 / (text.vocabulary_size - 1)
     assert float((others - chance).abs().max()) < STANDARD_ERRORS * math.sqrt(chance * (1 - chance) / 4000)
+
+
+def test_both_copies_are_the_same_tokens_where_words_could_be_cut_otherwise() -> None:
+    text = Text(bpe_tokenizer())
+    examples = toy_examples(9)
+    for example, rollout in zip(examples, write(CorruptedCopy(Masked(FixedRate(0.5))), text, examples=examples)):
+        prompt, target = text.encode(example.prompt), text.encode(example.demonstrations[0].text)
+        copy = rollout.tokens[len(prompt) : len(prompt) + len(target)]
+        mask = text.token("^")
+        assert torch.equal(copy, torch.where(copy == mask, mask, target))
+        assert rollout.tokens[rollout.origin == int(Origin.GIVEN)].tolist() == [*target.tolist(), text.end]
 
 
 @pytest.mark.parametrize("probability", [0.0, 1.0])
