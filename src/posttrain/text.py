@@ -45,6 +45,10 @@ class Text:
         """The text of ``tokens``, special tokens left out."""
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
+    def verbatim(self, tokens: Tensor | Sequence[int]) -> str:
+        """The text of ``tokens`` with its special tokens: a chat's own markers are part of its text."""
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
     def demonstration(self, demonstration: Demonstration) -> tuple[Tensor, list[int]]:
         """The demonstration as one token sequence, and where its chunks end in it.
 
@@ -79,8 +83,7 @@ class Text:
     def _encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         tokens: list[int] = encoded["input_ids"]
-        # Special tokens are kept: a chat's own markers are part of its text, and an unknown token shows itself.
-        back = str(self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        back = self.verbatim(tokens)  # with special tokens, so that an unknown one shows itself
         if back.lstrip(" ") != text.lstrip(" "):
             raise UserError(
                 f"the tokenizer cannot represent this text: {text[:120]!r} comes back as {back[:120]!r}; "
