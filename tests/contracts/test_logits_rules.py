@@ -15,7 +15,10 @@ from tolerances import MODEL
 
 RULES = pytest.mark.parametrize("case", logits_rules(), ids=str)
 VALUES = pytest.mark.parametrize("case", candidate_values(), ids=str)
-TEXTS = [torch.tensor(t) for t in ([3], [7, 8, 9], [2, 3, 3, 6], [3, 4], [3, 7, 4, 5, 8], [6, 3, 7, 8, 9, 7], [3, 7, 7, 7, 4])]
+TEXTS = [
+    torch.tensor(t)
+    for t in ([3], [7, 8, 9], [2, 3, 3, 6], [3, 4], [3, 7, 4, 5, 8], [6, 3, 7, 8, 9, 7], [3, 7, 7, 7, 4])
+]
 PROMPTS = [torch.tensor(p) for p in ([3], [7, 8, 3, 3], [9, 9])]
 
 

@@ -1,5 +1,6 @@
 """The temperature of the stop token: what it changes, and what that does to how long a model thinks."""
 
+import itertools
 import math
 
 import pytest
@@ -57,7 +58,7 @@ def test_shifted_stopping_never_becomes_likelier_with_the_temperature(
 ) -> None:
     logits = torch.tensor(values, dtype=torch.float64)
     chances = [float(torch.softmax(ruled(Shifted(t), logits), -1)[STOP]) for t in temperatures]
-    assert all(later <= sooner + ROUNDING for sooner, later in zip(chances, chances[1:]))
+    assert all(later <= sooner + ROUNDING for sooner, later in itertools.pairwise(chances))
 
 
 def test_raw_scaling_lowers_a_negative_logit_where_shifting_raises_it() -> None:
