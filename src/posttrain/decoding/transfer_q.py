@@ -14,11 +14,21 @@ The methods of the paper differ in ``value`` alone; the base model is the one wh
 | controlled decoding (CD) | ``LookAhead(engine of the base model, ...)`` |
 | ARGS | ``Immediate(...)``, the reward of the unfinished text |
 
+A model guided by another one:
+
+    guide = HuggingFaceEngine()
+    guide.load(aligned, version=0)
+    rule = ValueGuided(LookAhead(guide, aligned.text, score))
+    engine.generate(prompts, Sampling(0.7, 128, (rule,)), 1, generator)
+
+Every token diverges from the base model, renormalised on the candidates, by at most (max Q - min Q) / alpha nats.
+
 Defaults are those of the released code: 10 candidates, alpha 1, one greedy look-ahead of 20 tokens (5 in its indirect
 form, with beta 2). Text and code differ twice: the code takes the candidates and their logits from the aligned model
 too, which here is a matter of the engine; and its indirect value is the unnormalised one, which is an option.
 
-The cost is in the look-aheads, candidates x rollouts x (text read + tokens written) per token of the answer; put
+A look-ahead does not know how long the answer may still become, and may reach beyond the decoder's own limit. The cost
+is in the look-aheads, candidates x rollouts x (text read + tokens written) per token of the answer; put
 :class:`posttrain.engines.counting.CountingEngine` around their engine to count it. The text is read again for every
 candidate, because an engine keeps no keys and values between two calls.
 """

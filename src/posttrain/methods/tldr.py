@@ -1,6 +1,6 @@
 """Reinforcement with a price on length, and a phrase in the prompt that says how high it is.
 
-Paper: Making Small Language Models Efficient Reasoners: Intervention, Supervision, Reinforcement (Michigan, 2025).
+Paper: Making Small Language Models Efficient Reasoners: Intervention, Supervision, Reinforcement (Zhang et al., 2025).
 arXiv: 2505.07961
 Axes: source, reward, credit
 
@@ -8,13 +8,13 @@ A model that was distilled to reason does not know when to stop. TLDR reinforces
 every problem is asked once per level, with a phrase for the level behind its prompt and a price of its own, and answers
 are compared with those to the same problem at the same level. In the end the phrase is a dial for the length.
 
-The public texts give the idea, not the numbers. Our reading are: the phrases; lambda 0.5, 0.2 and 0.05; P the share of
-the longest length, which is the sampling's; 8 answers per problem and level; KL 0.001 and no entropy bonus. Levels are
-mixed evenly in expectation, by shuffling the problems of all of them together. Credit is centred and not standardised:
-where all answers are right, dividing by their standard deviation would make the tiniest difference in length a whole
-advantage. ``penalised=correct`` spares wrong answers, which otherwise learn to be wrong quickly. The learning rate is
-1e-6. The method's other half, the temperature of the stop token, needs no training:
-:class:`posttrain.decoding.stop_temperature.StopTemperature`.
+The public texts give this idea and no numbers, so every default is our reading: the phrases; lambda 0.5, 0.2 and 0.05;
+P the share of the longest length, which is the sampling's; 8 answers per problem and level; learning rate 1e-6, KL
+0.001 and no entropy bonus; levels mixed evenly in expectation, by shuffling the problems of all of them together; all
+answers priced. Credit is centred and not standardised: where all answers are right, dividing by their standard
+deviation would make the tiniest difference in length a whole advantage. ``penalised=correct`` spares wrong answers,
+which otherwise learn to be wrong quickly, and a truncated one is not punished twice. The paper's other half, the
+temperature of the stop token, needs no training: :class:`posttrain.decoding.stop_temperature.StopTemperature`.
 
 In a run's metrics ``correct`` counts full scores, which a priced answer does not have; evaluations are of the problems
 as they are, without a phrase and without a price. :func:`at_level` puts the phrase on problems to evaluate.

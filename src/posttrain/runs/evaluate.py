@@ -1,4 +1,4 @@
-"""How well, how differently and at what length a model answers held-out problems from scratch, without any training."""
+"""How well a model answers held-out problems from scratch, without any training, and how different its answers are."""
 
 from __future__ import annotations
 
