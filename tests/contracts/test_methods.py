@@ -11,6 +11,7 @@ from fixtures.toy import toy_problems
 from fixtures.training import SMALL, SMALL_SUPERVISION, run_recipe
 from fixtures.walking import modules
 from posttrain.errors import UserError
+from posttrain.methods.tldr import ThreeLevels
 from posttrain.recipe import Recipe
 from posttrain.rollouts.corrupted_copy import CorruptedCopy
 from posttrain.rollouts.corruption import Masked
@@ -21,6 +22,7 @@ SMALL_SETTINGS = {
     "reinforcement": SMALL,
     "supervision": SMALL_SUPERVISION,
     "copy": CorruptedCopy(Masked(mask="."), instruction="\n"),  # in letters that the small model knows
+    "levels": ThreeLevels("a", "b", "c"),
 }
 
 

@@ -56,9 +56,37 @@ def test_evaluate_gives_the_accuracy_of_the_run(tmp_path, base):
     measured = json.loads((tmp_path / "measured" / "summary.json").read_text())
     assert {k: measured[k] for k in ("accuracy", "ci95", "n")} == {k: summary[k] for k in ("accuracy", "ci95", "n")}
     assert list(measured["pass_at_k"]) == ["1", "2", "4"]
+    assert_diversity(measured["diversity"], inputs=8)
     assert f"accuracy {summary['accuracy']:.1%}" in answer.out
     again = command("evaluate", *checkpoint, *options, "--out", tmp_path / "measured")
     assert (again.code, "is in use" in again.error) == (2, True)
+
+
+def assert_diversity(found: dict, inputs: int) -> None:
+    assert set(found) == {"distinct_correct", "per_input", "across_inputs"}
+    for name, value in found["across_inputs"].items():
+        among_samples = found["per_input"][name]
+        low, high = among_samples["ci95"]
+        assert among_samples["inputs"] == inputs
+        assert 0 <= low <= among_samples["mean"] <= high
+        assert 0 <= value < 2
+
+
+def test_evaluate_ends_the_thinking_sooner_if_told(tmp_path, base):
+    options = ["--task", "key_paths", "--set", "task.horizon=2", "--set", "task.symbols=3", "--examples", "8"]
+    options += ["--model", base, "--max-new-tokens", "6", "--precision", "float32", "--samples", "1"]
+    measured = {}
+    for temperature in ("none", "1.0", "1e-6"):
+        out = tmp_path / temperature
+        asked = [] if temperature == "none" else ["--stop-temperature", temperature, "--thinking", ":", "."]
+        answer = command("evaluate", *options, *asked, "--out", out)
+        assert answer.code == 0, answer.error
+        measured[temperature] = json.loads((out / "summary.json").read_text())
+    plain, scaled, sooner = measured.values()
+    assert scaled.pop("stop_scaling") == {"temperature": 1.0, "start": ":", "stop": "."}
+    assert plain == scaled
+    assert sooner["mean_tokens"] <= plain["mean_tokens"]
+    assert set(plain["diversity"]) == {"distinct_correct", "across_inputs"}, "one sample has no diversity per input"
 
 
 @pytest.mark.parametrize("steps", [0, 1])

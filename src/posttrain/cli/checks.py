@@ -27,6 +27,18 @@ def at_least(least: int, numbers: Mapping[str, int | None]) -> None:
             raise UserError(f"{name} {needed}, got {value}")
 
 
+def stop_temperature(temperature: float | None, thinking: tuple[str, str]) -> None:
+    """Refuse a temperature that is none, and markers without text; ``None`` was not given.
+
+    Raises:
+        UserError: with the remedy.
+    """
+    if temperature is not None and not temperature > 0:
+        raise UserError(f"stop_temperature lies above 0, got {temperature}; below 1 the thinking ends sooner")
+    if not all(thinking):
+        raise UserError("--thinking takes two texts, as in --thinking '<think>' '</think>'")
+
+
 def one_source(task: object, file: str | None) -> None:
     """Refuse problems from nowhere or from two places, and a file that is not there.
 

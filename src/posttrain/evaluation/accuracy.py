@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
+from posttrain.evaluation.bootstrap import interval, resampled_means
 from posttrain.protocols import Engine
 from posttrain.text import Text
 from posttrain.types import Example, Progress, Sampling, Verdict
@@ -128,23 +128,5 @@ def paired_difference(
         mean(first) - mean(second), and its 95% percentile interval.
     """
     difference = torch.tensor(first, dtype=torch.float64) - torch.tensor(second, dtype=torch.float64)
-    generator = torch.Generator().manual_seed(seed)
-    means = torch.cat([_resampled_means(difference, size, generator) for size in _portions(resamples, 1000)])
-    low, high = torch.quantile(means, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return float(difference.mean()), (low, high)
-
-
-def _resampled_means(difference: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Float["count"]: means over seeds and problems, both drawn with replacement, as weighted sums."""
-    weights = [_times_drawn(size, count, generator) / size for size in difference.shape]
-    return ((weights[0] @ difference) * weights[1]).sum(1)
-
-
-def _times_drawn(size: int, count: int, generator: torch.Generator) -> Tensor:
-    """Float["count size"]: how often each of ``size`` things is drawn in ``size`` draws."""
-    draws = torch.randint(size, (count, size), generator=generator)
-    return torch.zeros(count, size, dtype=torch.float64).scatter_add_(1, draws, torch.ones_like(draws).double())
-
-
-def _portions(total: int, most: int) -> list[int]:
-    return [min(most, total - at) for at in range(0, total, most)]
+    ends = interval(lambda count, generator: resampled_means(difference, count, generator), seed, resamples)
+    return float(difference.mean()), ends

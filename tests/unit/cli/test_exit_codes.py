@@ -98,6 +98,11 @@ BAD: list[tuple[list[str], str]] = [
     (["compare", "uft", "rft", "--task", "countdown", "--set", "strat=0"], "unknown setting of rft 'strat'"),
     (["evaluate", "--model", "empty", "--task", "countdown"], "'empty' is no model folder"),
     (["evaluate", "--task", "countdown", "--samples", "-1"], "samples cannot be negative"),
+    (["evaluate", "--task", "countdown", "--stop-temperature", "0"], "stop_temperature lies above 0, got 0.0"),
+    (
+        ["evaluate", "--task", "countdown", "--stop-temperature", "0.9", "--thinking", "", "#"],
+        "--thinking takes two texts",
+    ),
     (["theory", "--seeds", "0"], "seeds must be at least 1, got 0"),
     (["theory", "--heights", "2,x"], "--heights takes whole numbers with commas"),
     (["theory", "--out", "file.yaml"], "'file.yaml' is a file"),

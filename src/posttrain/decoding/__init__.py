@@ -1,0 +1,1 @@
+"""Decoding: rules that change which token is written next, without any training."""

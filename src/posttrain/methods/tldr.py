@@ -1,0 +1,145 @@
+"""Reinforcement with a price on length, and a phrase in the prompt that says how high it is.
+
+Paper: Making Small Language Models Efficient Reasoners: Intervention, Supervision, Reinforcement (Zhang et al., 2025).
+arXiv: 2505.07961
+Axes: source, reward, credit
+
+A model that was distilled to reason does not know when to stop. TLDR reinforces ``score - lambda_level P(length)``:
+every problem is asked once per level, with a phrase for the level behind its prompt and a price of its own, and answers
+are compared with those to the same problem at the same level. In the end the phrase is a dial for the length.
+
+The public texts give this idea and no numbers, so every default is our reading: the phrases; lambda 0.5, 0.2 and 0.05;
+P the share of the longest length, which is the sampling's; 8 answers per problem and level; learning rate 1e-6, KL
+0.001 and no entropy bonus; levels mixed evenly in expectation, by shuffling the problems of all of them together; all
+answers priced. Credit is centred and not standardised: where all answers are right, dividing by their standard
+deviation would make the tiniest difference in length a whole advantage. ``penalised=correct`` spares wrong answers,
+which otherwise learn to be wrong quickly, and a truncated one is not punished twice. The paper's other half, the
+temperature of the stop token, needs no training: :class:`posttrain.decoding.stop_temperature.StopTemperature`.
+
+In a run's metrics ``correct`` counts full scores, which a priced answer does not have; evaluations are of the problems
+as they are, without a phrase and without a price. :func:`at_level` puts the phrase on problems to evaluate.
+
+Reductions: with strengths of 0 it is ``rft`` on the problems of all levels; ``levels=one_level`` with strength 0 is
+``rft`` itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from posttrain.credit.group import Centred
+from posttrain.errors import UserError
+from posttrain.methods import rft
+from posttrain.methods.rft import Reinforcement
+from posttrain.recipe import Recipe
+from posttrain.rewards.length import LEVEL, Cosine, Hinge, LengthPenalised, Linear
+from posttrain.rollouts.on_policy import OnPolicy
+from posttrain.stage import Problems
+from posttrain.types import Example
+
+
+@dataclass(frozen=True)
+class ThreeLevels:
+    """Every problem three times.
+
+    Args:
+        short_phrase: asks for a short answer.
+        moderate_phrase: asks for a moderate one.
+        long_phrase: asks for a long one.
+        short: price of the longest answer where a short one was asked for (0.5), in units of the score.
+        moderate: where a moderate one was (0.2).
+        long: where a long one was (0.05).
+    """
+
+    short_phrase: str = " Answer briefly."
+    moderate_phrase: str = " Answer at moderate length."
+    long_phrase: str = " Answer at length."
+    short: float = 0.5
+    moderate: float = 0.2
+    long: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse phrases that cannot be told apart."""
+        if len(set(self.phrases().values())) < len(self.phrases()):
+            raise ValueError("two levels have the same phrase, so that nothing tells them apart; use one_level")
+
+    def phrases(self) -> Mapping[str, str]:
+        """Name of the level -> phrase."""
+        return {"short": self.short_phrase, "moderate": self.moderate_phrase, "long": self.long_phrase}
+
+    def strengths(self) -> Mapping[str, float]:
+        """Name of the level -> price."""
+        return {"short": self.short, "moderate": self.moderate, "long": self.long}
+
+
+@dataclass(frozen=True)
+class OneLevel:
+    """Every problem as it is, and one price.
+
+    Args:
+        strength: price of the longest answer (0.2), in units of the score.
+    """
+
+    strength: float = 0.2
+
+    def phrases(self) -> Mapping[str, str]:
+        """One level, without a phrase."""
+        return {"every": ""}
+
+    def strengths(self) -> Mapping[str, float]:
+        """Its price."""
+        return {"every": self.strength}
+
+
+def recipe(
+    problems: Problems,
+    *,
+    steps: int = 500,
+    levels: ThreeLevels | OneLevel = ThreeLevels(),
+    closing: str = "",
+    shape: Linear | Cosine | Hinge = Linear(),
+    penalised: Literal["all", "correct"] = "all",
+    reinforcement: Reinforcement = Reinforcement(rollouts_per_prompt=8, credit=Centred(), entropy=0.0),
+) -> Recipe:
+    """One reinforced stage of ``steps`` collections.
+
+    Args:
+        problems: the training problems; each is asked at every level.
+        steps: collections (500).
+        levels: phrases and prices.
+        closing: what every prompt ends with and the phrase is put before, such as a chat's assistant marker.
+        shape: of the price over the share of the longest length, ``reinforcement.max_new_tokens``.
+        penalised: all answers, or correct ones only.
+        reinforcement: of the answers.
+    """
+    asked = tuple(
+        at_level(example, name, phrase, closing)
+        for name, phrase in levels.phrases().items()
+        for example in problems.examples
+    )
+    longest = reinforcement.max_new_tokens
+    reward = LengthPenalised(problems.reward, longest, levels.strengths(), shape, penalised)
+    priced = dataclasses.replace(problems, examples=asked, reward=reward)
+    return Recipe((rft.stage(priced, steps, reinforcement, OnPolicy(reinforcement.rollouts_per_prompt)),))
+
+
+def at_level(example: Example, name: str, phrase: str, closing: str = "") -> Example:
+    """The example as it is asked at a level.
+
+    Args:
+        example: the problem.
+        name: of the level, remembered among its facts.
+        phrase: put at the end of its prompt, before ``closing``; without one the example keeps its id.
+        closing: what the prompt ends with.
+
+    Raises:
+        UserError: the prompt does not end with ``closing``.
+    """
+    if not example.prompt.endswith(closing):
+        raise UserError(f"the prompt of example {example.id!r} does not end with closing={closing!r}; give its end")
+    prompt = f"{example.prompt.removesuffix(closing)}{phrase}{closing}"
+    own = f"{example.id}/{name}" if phrase else example.id
+    return dataclasses.replace(example, id=own, prompt=prompt, facts={**example.facts, LEVEL: name})
