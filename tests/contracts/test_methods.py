@@ -8,13 +8,13 @@ import pytest
 
 from fixtures.models import tiny_policy, weights
 from fixtures.toy import toy_problems
-from fixtures.training import SMALL, SMALL_SUPERVISION, run_recipe
+from fixtures.training import SMALL, SMALL_PREFERENCES, SMALL_SUPERVISION, run_recipe
 from fixtures.walking import modules
 from posttrain.errors import UserError
 from posttrain.recipe import Recipe
 
 METHODS = pytest.mark.parametrize("method", modules("methods"), ids=lambda module: module.__name__.rpartition(".")[2])
-SMALL_SETTINGS = {"reinforcement": SMALL, "supervision": SMALL_SUPERVISION}
+SMALL_SETTINGS = {"reinforcement": SMALL, "supervision": SMALL_SUPERVISION, "preferences": SMALL_PREFERENCES}
 
 
 def small(method: ModuleType, steps: int) -> Recipe:
