@@ -23,6 +23,7 @@ class Workspace:
         seed: the run's.
         remembered: frozen policies that an interlude kept, by name.
         examples: data sets that an interlude made, by name.
+        notes: what interludes counted, by their names; a run writes it down.
     """
 
     policy: Policy
@@ -30,6 +31,7 @@ class Workspace:
     seed: int
     remembered: Mapping[str, Policy] = field(default_factory=dict)
     examples: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
+    notes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def keeping(self, name: str, policy: Policy) -> Workspace:
         """The workspace with one more remembered policy, or another one under the same name."""
@@ -38,6 +40,10 @@ class Workspace:
     def with_examples(self, name: str, examples: tuple[Example, ...]) -> Workspace:
         """The workspace with one more data set."""
         return replace(self, examples={**self.examples, name: examples})
+
+    def noting(self, name: str, counted: Mapping[str, float]) -> Workspace:
+        """The workspace with what the interlude ``name`` counted; an unknown number is ``nan``."""
+        return replace(self, notes={**self.notes, name: dict(counted)})
 
     def recalled(self, name: str) -> Policy:
         """The policy kept under a name.

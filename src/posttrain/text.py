@@ -101,8 +101,10 @@ class Text:
         return torch.tensor(tokens, dtype=torch.long), boundaries
 
     def length(self, example: Example) -> int:
-        """Tokens of the prompt and its longest demonstration, end-of-sequence included."""
-        longest = max((len(self.encode(d.text)) for d in example.demonstrations), default=0)
+        """Tokens of the prompt and its longest demonstration or rejected answer, end-of-sequence included."""
+        written = [d.text for d in example.demonstrations]
+        written += [str(example.facts["rejected"])] if "rejected" in example.facts else []
+        longest = max((len(self.encode(text)) for text in written), default=0)
         return len(self.encode(example.prompt)) + longest + 1
 
     def _encode_with_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:

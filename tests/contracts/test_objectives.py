@@ -21,7 +21,9 @@ from tolerances import MODEL
 
 OBJECTIVES = pytest.mark.parametrize("case", objectives(), ids=str)
 SAMPLED = frozenset({Origin.SAMPLED})
-SIGNALS = ("advantages", "old_logprobs", "reference_logprobs")
+SIGNALS = ("advantages", "old_logprobs", "reference_logprobs", "preference")
+FROM_SOURCES = frozenset({"preference"})
+"""Signals that no model computes and no credit makes: sources put them on rollouts."""
 
 
 class Reading(Mapping[str, Tensor]):
@@ -105,18 +107,24 @@ def test_tokens_after_the_last_weight_of_a_row_do_not_matter(case: Case) -> None
     torch.testing.assert_close(other_gradient, gradient, rtol=0, atol=MODEL)
 
 
-def variants(row: TrainingSequence) -> list[TrainingSequence]:
-    """The same sequence with advantages of each sign, and with none."""
-    ones = torch.ones(len(row.tokens), dtype=torch.float64)
-    return [dataclasses.replace(row, signals={**row.signals, "advantages": value * ones}) for value in (-1.0, 0.0, 1.0)]
+def with_advantage(row: TrainingSequence, value: float) -> TrainingSequence:
+    advantages = torch.full((len(row.tokens),), value, dtype=torch.float64)
+    return dataclasses.replace(row, signals={**row.signals, "advantages": advantages})
+
+
+def smallest_batches(objective) -> list[list[TrainingSequence]]:
+    """Single sequences, or groups where the objective needs them whole; with advantages of each sign, and with none."""
+    rows = ragged(4)
+    units = [rows[:2], rows[2:]] if WHOLE_GROUPS in objective.needs else [[row] for row in rows]
+    return [[with_advantage(row, value) for row in unit] for unit in units for value in (-1.0, 0.0, 1.0)]
 
 
 @OBJECTIVES
 def test_what_it_calls_inert_has_neither_value_nor_gradient(case: Case) -> None:
     objective = case.construct()
-    for row in (v for r in ragged(3) for v in variants(r)):
-        values, gradient = evaluate(objective, batch_for(objective, [row]))
-        if objective.inert(row):
+    for rows in smallest_batches(objective):
+        values, gradient = evaluate(objective, batch_for(objective, rows))
+        if all(objective.inert(row) for row in rows):
             assert not bool(values.any())
             assert not bool(gradient.any())
         else:
@@ -132,7 +140,7 @@ def provided(objective) -> set[str]:
     """The signals that a stage with several updates provides for it."""
     names = signals_of(objective)
     several = {"old_logprobs"} if "advantages" in names else set()
-    assert names - {"advantages"} <= computed(names)
+    assert names - {"advantages"} - FROM_SOURCES <= computed(names)
     assert frozen_roles(names) <= {"reference"}
     return names | several
 

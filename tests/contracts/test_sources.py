@@ -82,6 +82,14 @@ def test_what_stopped_or_was_given_ends_with_the_end_token_and_nothing_else_has_
 
 
 @SOURCES
+def test_every_rollout_carries_the_signals_that_the_source_provides(case: Case, text: Text) -> None:
+    provided = case.construct().provides
+    for rollout in rollouts(write(case, text)):
+        assert provided <= set(rollout.signals)
+        assert all(signal.shape == rollout.tokens.shape for signal in rollout.signals.values())
+
+
+@SOURCES
 def test_nothing_is_judged_yet(case: Case, text: Text) -> None:
     assert all(rollout.verdict is None for rollout in rollouts(write(case, text)))
 

@@ -58,3 +58,18 @@ def test_any_text_is_judged(case: Case, response: str) -> None:
     assert verdict.score in (0.0, 0.1, 1.0)
     assert verdict.valid == (verdict.score != 0.0)
     assert verdict.reason
+
+
+@GENERATORS
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_rejected_answer_is_wrong_and_not_the_demonstration(case: Case, split: Split) -> None:
+    task = case.construct()
+    for example in task.examples(split, 30, 0):
+        if (rejected := example.facts.get("rejected")) is not None:
+            assert rejected != example.demonstrations[0].text
+            assert task.verify(rejected, example).score < 1.0
+
+
+def test_some_tasks_have_rejected_answers() -> None:
+    made = [case.construct().examples("train", 1, 0)[0] for case in tasks() if hasattr(case.part, "examples")]
+    assert sum("rejected" in example.facts for example in made) >= 2

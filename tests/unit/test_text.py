@@ -1,5 +1,7 @@
 """Text survives the round trip or is refused, and chunks end where their characters end."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,3 +122,10 @@ def test_spans_of_a_text_that_tokens_cannot_represent_are_refused(text: Text) ->
 def test_length_counts_prompt_longest_demonstration_and_the_end(text: Text) -> None:
     example = toy_examples(3)[2]
     assert text.length(example) == len(example.prompt) + len(example.demonstrations[0].text) + 1
+
+
+def test_a_rejected_answer_has_to_fit_as_well(text: Text) -> None:
+    example = toy_examples(3)[2]
+    for rejected, longest in (("a" * 40, 40), ("a", len(example.demonstrations[0].text))):
+        pair = dataclasses.replace(example, facts={"rejected": rejected})
+        assert text.length(pair) == len(example.prompt) + longest + 1

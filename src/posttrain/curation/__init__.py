@@ -1,1 +1,1 @@
-"""Data sets made or chosen before a stage begins."""
+"""Curation: which examples a later stage trains on, and with which answers, decided once between stages."""

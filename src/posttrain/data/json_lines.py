@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from posttrain.data.place import Row, described
@@ -39,15 +39,17 @@ def _row(place: Row, line: str) -> RawRow:
         close = difflib.get_close_matches("prompt", cells, n=1)
         raise place.fault("prompt", f"it is missing; is it {close[0]!r}?" if close else "it is missing")
     task = cells.get("task")
+    demonstrations = _demonstrations(place, cells)
     return RawRow(
         place=place,
         prompt=place.text("prompt", cells["prompt"]),
         truth=cells.get("answer"),
         source=None if task is None else place.text("task", task),
-        demonstrations=_demonstrations(place, cells),
+        demonstrations=demonstrations,
         truth_column="answer",
         source_column="task",
         demonstration_column="demonstration",
+        rejected=_rejected(place, cells, demonstrations),
     )
 
 
@@ -58,6 +60,16 @@ def _demonstrations(place: Row, cells: Mapping[str, object]) -> tuple[Demonstrat
     one = cells.get("demonstration")
     single = () if one is None else (_demonstration(place, "demonstration", one),)
     return single + tuple(_demonstration(place, "demonstrations", value) for value in several or ())
+
+
+def _rejected(place: Row, cells: Mapping[str, object], demonstrations: Sequence[Demonstration]) -> str | None:
+    value = cells.get("rejected")
+    if value is None:
+        return None
+    text = _demonstration(place, "rejected", value).text
+    if demonstrations and text == demonstrations[0].text:
+        raise place.fault("rejected", "it is the demonstration itself, which cannot be preferred to itself")
+    return text
 
 
 def _demonstration(place: Row, column: str, value: object) -> Demonstration:

@@ -21,6 +21,7 @@ class RawRow:
         truth: the stored answer, not yet understood.
         source: the data source or task, ``None`` if the row names none.
         demonstrations: possibly none.
+        rejected: an answer that the first demonstration is preferred to, if the row has one.
         truth_column, source_column, demonstration_column: what the format calls them.
     """
 
@@ -32,6 +33,7 @@ class RawRow:
     truth_column: str
     source_column: str
     demonstration_column: str
+    rejected: str | None = None
 
 
 def entry(row: RawRow, checkers: dict[str, Checker], source: str | None, demonstrated: bool) -> Entry:
@@ -57,5 +59,6 @@ def entry(row: RawRow, checkers: dict[str, Checker], source: str | None, demonst
     except ValueError as error:
         raise row.place.fault(row.truth_column, str(error)) from error
     facts = {"data_source": source, "row": row.place.number}
+    facts |= {} if row.rejected is None else {"rejected": row.rejected}
     name = f"{row.place.path.stem}:{row.place.number}"
     return Entry(Example(name, row.prompt, answer, row.demonstrations, facts), problem)

@@ -6,7 +6,6 @@ the rest. Randomness needs no state, because it is keyed by seed and step.
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import dataclasses
 import errno
@@ -24,8 +23,8 @@ from posttrain.loop import Session, Spent
 from posttrain.policy import Policy
 from posttrain.protocols import Attached
 from posttrain.recipe import Workspace
+from posttrain.runs import made_examples
 from posttrain.runs.folder import replaced_folder
-from posttrain.types import Demonstration, Example
 
 TRAINER = "trainer.pt"
 FULL = 1 << 16
@@ -93,17 +92,13 @@ def _adapter_state(session: Session) -> dict[str, Any]:
 
 
 def _workspace_state(workspace: Workspace | None) -> dict[str, Any]:
-    """What the recipe has made so far: weights, and data sets as text of plain Python values.
-
-    Raises:
-        ValueError: an example holds something that is no plain value.
-    """
+    """What the recipe has made so far: weights, and data sets as text."""
     remembered = {} if workspace is None else workspace.remembered
     examples = {} if workspace is None else workspace.examples
-    written = {name: repr([dataclasses.asdict(e) for e in made]) for name, made in examples.items()}
-    for text in written.values():
-        ast.literal_eval(text)
-    return {"remembered": {name: p.model.state_dict() for name, p in remembered.items()}, "examples": written}
+    return {
+        "remembered": {name: p.model.state_dict() for name, p in remembered.items()},
+        "examples": {name: made_examples.as_text(made) for name, made in examples.items()},
+    }
 
 
 def restored_workspace(workspace: Workspace, state: Mapping[str, Any]) -> Workspace:
@@ -113,13 +108,8 @@ def restored_workspace(workspace: Workspace, state: Mapping[str, Any]) -> Worksp
         policy.model.load_state_dict(weights)
         workspace = workspace.keeping(name, policy)
     for name, text in state["examples"].items():
-        workspace = workspace.with_examples(name, tuple(map(_example, ast.literal_eval(text))))
+        workspace = workspace.with_examples(name, made_examples.from_text(text))
     return workspace
-
-
-def _example(values: Mapping[str, Any]) -> Example:
-    demonstrations = tuple(Demonstration(**d) for d in values["demonstrations"])
-    return Example(**{**values, "demonstrations": demonstrations})
 
 
 def save_model(folder: Path, policy: Policy, adapter: Attached | None = None) -> None:

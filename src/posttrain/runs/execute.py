@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from posttrain.loop import Session, Spent, finish, start
-from posttrain.recipe import Later, Workspace, composed
+from posttrain.recipe import Interlude, Later, Workspace, composed
 from posttrain.runs import checkpoint, folder, recipe_file
 from posttrain.runs.base import measure_base
 from posttrain.runs.display import Display
@@ -96,8 +96,7 @@ def _train(
     prepared.display.begin(prepared.spec.method, prepared.recipe.total_steps)
     for index, part in list(enumerate(prepared.recipe.stages))[first:]:
         if not isinstance(part, Stage | Later):
-            prepared.display.say(f"{part.name} …")
-            workspace = part.run(workspace)
+            workspace = _interlude(prepared, index, part, workspace)
             continue
         session = _session(part, workspace, spent, state if index == first else None)
         run_stage(prepared, session, index, stop)
@@ -107,6 +106,19 @@ def _train(
     summary = write_summary(prepared, spent, base)
     write_report(prepared)
     return summary
+
+
+def _interlude(prepared: Prepared, index: int, part: Interlude, workspace: Workspace) -> Workspace:
+    """Carry out what stands between stages, and write down what it counted."""
+    prepared.display.say(f"{part.name} …")
+    began = time.perf_counter()
+    workspace = part.run(workspace)
+    counted = workspace.notes.get(part.name, {})
+    before = prepared.recipe.steps_before(index)
+    prepared.journal.interlude(part.name, before, {**counted, "seconds": time.perf_counter() - began})
+    if counted:
+        prepared.display.say(f"{part.name}: " + ", ".join(f"{name} {value:g}" for name, value in counted.items()))
+    return workspace
 
 
 def _session(part: Stage | Later, workspace: Workspace, spent: Spent, state: Mapping[str, Any] | None) -> Session:

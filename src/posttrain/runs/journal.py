@@ -1,4 +1,4 @@
-"""What a run leaves behind step by step: ``metrics.jsonl``, ``rollouts.jsonl``, ``evaluations.jsonl``.
+"""What a run leaves behind: ``metrics.jsonl``, ``rollouts.jsonl``, ``evaluations.jsonl``, ``interludes.jsonl``.
 
 Means are over the whole step, never averages of averages; a mean over nothing is ``null``, never 0.
 """
@@ -6,7 +6,7 @@ Means are over the whole step, never averages of averages; a mean over nothing i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,12 @@ class Journal:
     def evaluation(self, row: dict[str, Any]) -> None:
         """Write one evaluation."""
         folder.append_rows(self._path / folder.EVALUATIONS, [row])
+
+    def interlude(self, name: str, step: int, counted: Mapping[str, float]) -> None:
+        """Write what an interlude after ``step`` steps counted; one that is done again replaces its row."""
+        path = self._path / folder.INTERLUDES
+        others = [row for row in folder.read_rows(path) if row["interlude"] != name]
+        folder.write_rows(path, [*others, {"interlude": name, "step": step, **counted}])
 
     def rewind(self, step: int) -> None:
         """Forget the rows after ``step``."""

@@ -7,6 +7,7 @@ sets how often it fails.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -24,6 +25,8 @@ NUMBER = re.compile(r"\+?0{0,8}([0-9])\.?")
 @dataclass(frozen=True)
 class ChainSums:
     """``3815=`` is answered by ``3,1,2,7#7``: the running sums modulo 10, then ``#`` and the last of them.
+
+    ``facts["rejected"]`` is an answer with one wrong step, for methods that learn from preferences.
 
     Args:
         digits: how many digits a problem has, drawn evenly; each at least 2.
@@ -67,5 +70,15 @@ def _draw(lengths: tuple[int, ...], rng: Random) -> str:
 
 def _example(name: str, digits: str) -> Example:
     sums = [total % 10 for total in accumulate(map(int, digits))]
-    chunks = (*(f"{value}," for value in sums[:-1]), str(sums[-1]))
-    return Example(name, f"{digits}=", sums[-1], (Demonstration(chunks, f"#{sums[-1]}"),), {"digits": len(digits)})
+    facts = {"digits": len(digits), "rejected": _written(_with_a_slip(sums, Random(f"rejected/{name}"))).text}
+    return Example(name, f"{digits}=", sums[-1], (_written(sums),), facts)
+
+
+def _written(sums: Sequence[int]) -> Demonstration:
+    return Demonstration((*(f"{value}," for value in sums[:-1]), str(sums[-1])), f"#{sums[-1]}")
+
+
+def _with_a_slip(sums: Sequence[int], rng: Random) -> list[int]:
+    """One step is added up wrongly, and everything after it goes on from there: the end is always wrong."""
+    at, error = rng.randrange(len(sums)), rng.randint(1, 9)
+    return [*sums[:at], *((value + error) % 10 for value in sums[at:])]

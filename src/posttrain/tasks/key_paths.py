@@ -38,6 +38,8 @@ class KeyPaths:
     from one demonstration to the next. Misconceptions are shared: about some entries of the table all annotators
     believe the same wrong thing, and they walk on from where it takes them.
 
+    ``facts["rejected"]`` is the demonstration with one more wrong step, for methods that learn from preferences.
+
     Args:
         horizon: actions per problem, H >= 1.
         key_length: symbols of a key, at least 1; walks longer than the key go through it again.
@@ -105,7 +107,11 @@ class KeyPaths:
     def _example(self, name: str, key: str, table: Table, split: Split, seed: int) -> Example:
         path = follow(table, key, self.horizon)
         shown = path if split != "train" else self._annotated(key, table, Random(f"{seed}/{name}"))
-        return Example(name, f"{key}:", path, (Demonstration(tuple(shown), END),), {"horizon": self.horizon})
+        facts = {
+            "horizon": self.horizon,
+            "rejected": _with_a_slip(shown, path, Random(f"rejected/{seed}/{name}")) + END,
+        }
+        return Example(name, f"{key}:", path, (Demonstration(tuple(shown), END),), facts)
 
 
 def wrong_beliefs(table_seed: int, share: float) -> Table:
@@ -141,6 +147,13 @@ def _corrupt(path: str, share: float, rng: Random) -> str:
         return rng.choice(ACTIONS.replace(action, "")) if rng.random() < share else action
 
     return "".join(map(written, path[:-1])) + path[-1:]
+
+
+def _with_a_slip(shown: str, path: str, rng: Random) -> str:
+    """What was shown with one step replaced by an action that neither it nor the right path has there."""
+    at = rng.randrange(len(path))
+    action = rng.choice([a for a in ACTIONS if a not in (shown[at], path[at])])
+    return shown[:at] + action + shown[at + 1 :]
 
 
 def _draw_key(symbols: str, length: int, rng: Random) -> str:

@@ -76,6 +76,15 @@ def test_ways_to_write_a_demonstration(lines: Write) -> None:
     assert [demonstration.text for demonstration in read[2].demonstrations] == ["a", "b", "c"]
 
 
+def test_a_rejected_answer_is_written_as_a_demonstration_is(lines: Write) -> None:
+    ways = ["one\ntwo", ["one\n", "two"], {"chunks": ["one\n"], "tail": "two"}]
+    read = read_examples(lines(*({**GOOD_LINE, "rejected": way} for way in ways))).all_examples
+    assert [example.facts["rejected"] for example in read] == ["one\ntwo"] * 3
+    assert read[0].demonstrations[0].chunks == ("3*4=12\n", "12+5=17\n")
+    (without_one,) = read_examples(lines({**GOOD_LINE, "rejected": None})).all_examples
+    assert "rejected" not in without_one.facts
+
+
 def test_demonstrations_may_be_optional(lines: Write, table: Write) -> None:
     bare_line = {key: value for key, value in GOOD_LINE.items() if key != "demonstration"}
     bare_row = {key: value for key, value in GOOD_ROW.items() if key not in ("hint", "answer")}
@@ -143,6 +152,12 @@ def without(row: dict[str, Any], column: str) -> dict[str, Any]:
         ({**GOOD_LINE, "demonstration": ["a", ""]}, r"row 2, column 'demonstration': chunk 2 must be text"),
         ({**GOOD_LINE, "demonstration": {}}, r"row 2, column 'demonstration': a list of texts was expected"),
         ({**GOOD_LINE, "demonstration": {"chunks": ["a"], "tail": 1}}, r"row 2, column 'demonstration': the tail"),
+        ({**GOOD_LINE, "rejected": 3}, r"row 2, column 'rejected': a list of texts was expected, got int 3"),
+        ({**GOOD_LINE, "rejected": " "}, r"row 2, column 'rejected': it is empty"),
+        ({**GOOD_LINE, "rejected": []}, r"row 2, column 'rejected': the list is empty"),
+        ({**GOOD_LINE, "rejected": {"chunks": ["a"], "tail": 1}}, r"row 2, column 'rejected': the tail must be text"),
+        ({**GOOD_LINE, "rejected": "\ud800"}, r"row 2, column 'rejected': .*surrogate"),
+        ({**GOOD_LINE, "rejected": GOOD_LINE["demonstration"]}, r"row 2, column 'rejected': it is the demonstration"),
         ({**GOOD_LINE, "demonstrations": "x"}, r"row 2, column 'demonstrations': a list was expected"),
         ({**GOOD_LINE, "task": "chain_sums", "answer": 12}, r"row 2, column 'answer': the answer must be a digit"),
         ({**GOOD_LINE, "task": "key_paths", "answer": "abc"}, r"row 2, column 'answer': .*actions"),

@@ -167,3 +167,13 @@ def test_lengths_without_meaning_are_refused() -> None:
 @given(st.text() | st.text(st.sampled_from("#0123456789+. \n")))
 def test_no_text_crashes_the_verifier(text: str) -> None:
     assert ChainSums().verify(text, SEVEN).score in (0.0, 0.1, 1.0)
+
+
+def test_what_is_rejected_goes_on_from_one_wrong_step() -> None:
+    for example in ChainSums().examples("train", 60, seed=0):
+        shown, rejected = example.demonstrations[0].text, example.facts["rejected"]
+        right, other = (list(map(int, text.split("#")[0].split(","))) for text in (shown, rejected))
+        errors = [(b - a) % 10 for a, b in zip(right, other, strict=True)]
+        slip = next(error for error in errors if error)
+        assert errors == [0] * errors.index(slip) + [slip] * (len(errors) - errors.index(slip))
+        assert rejected.endswith(f"#{other[-1]}")

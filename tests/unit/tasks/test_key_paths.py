@@ -120,3 +120,11 @@ def test_settings_without_meaning_are_refused() -> None:
 @given(st.text())
 def test_no_text_crashes_the_verifier(text: str) -> None:
     assert KeyPaths().verify(text, RIGHT).score in (0.0, 0.1, 1.0)
+
+
+def test_what_is_rejected_is_wrong_even_where_the_demonstration_is_faulty() -> None:
+    task = KeyPaths(corrupted=0.5, misconceptions=0.3)
+    for example in task.examples("train", 60, seed=1):
+        shown, rejected = example.demonstrations[0].text, example.facts["rejected"]
+        assert sum(a != b for a, b in zip(shown, rejected, strict=True)) == 1
+        assert task.verify(rejected, example).score == 0.1
