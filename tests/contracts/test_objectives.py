@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fixtures.models import tiny_policy
+from fixtures.models import tiny_policy, with_critic
 from fixtures.parts import objectives
 from fixtures.sequences import ragged
 from fixtures.walking import Case
@@ -20,7 +20,8 @@ from tolerances import MODEL
 
 OBJECTIVES = pytest.mark.parametrize("case", objectives(), ids=str)
 SAMPLED = frozenset({Origin.SAMPLED})
-SIGNALS = ("advantages", "old_logprobs", "reference_logprobs")
+SIGNALS = ("advantages", "old_logprobs", "reference_logprobs", "old_values", "returns")
+OF_CREDIT = {"advantages", "returns"}
 
 
 class Reading(Mapping[str, Tensor]):
@@ -49,8 +50,9 @@ def weighed(objective, rows: list[TrainingSequence]) -> list[TrainingSequence]:
 
 def evaluate(objective, batch: TokenBatch) -> tuple[Tensor, Tensor]:
     """Float["b l"] values, and the gradient of the weighted sum."""
-    policy = tiny_policy()
-    forward = Forward(policy, batch, batch.weights["term"] != 0, {"reference": tiny_policy(seed=1).frozen_copy()})
+    policy = with_critic(tiny_policy())
+    frozen = {name: tiny_policy(seed=1).frozen_copy() for name in frozen_roles(objective.needs)}
+    forward = Forward(policy, batch, batch.weights["term"] != 0, frozen)
     values = objective(forward, batch)
     (values * batch.weights["term"]).sum().backward()
     gradient = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in policy.trainable()])
@@ -119,7 +121,7 @@ def provided(objective) -> set[str]:
     """The signals that a stage with several updates provides for it."""
     names = {n for n in objective.needs if "/" not in n}
     several = {"old_logprobs"} if "advantages" in names else set()
-    assert names - {"advantages"} <= computed(names)
+    assert names - OF_CREDIT <= computed(names)
     assert frozen_roles(names) <= {"reference"}
     return names | several
 
@@ -139,7 +141,7 @@ def test_it_needs_the_frozen_policies_that_it_declares_and_no_others(case: Case)
     declared = {n.removeprefix("policy/") for n in objective.needs if n.startswith("policy/")}
     policy, batch = tiny_policy(), batch_for(objective)
     frozen = Reading({name: tiny_policy(seed=1).frozen_copy() for name in declared})
-    objective(Forward(policy, batch, batch.weights["term"] != 0, frozen), batch)
+    objective(Forward(with_critic(policy), batch, batch.weights["term"] != 0, frozen), batch)
     assert frozen.read == declared
 
 
