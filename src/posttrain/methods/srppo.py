@@ -66,7 +66,7 @@ def recipe(
         supervised_steps: updates of the first; ``None``: as many as ``steps``.
         demonstrations: how many problems are imitated, the first ones; ``None``: all that have a demonstration.
         supervision: of the first stage.
-        credit: of the second; its outcome is a log-ratio.
+        credit: of the second, from the log-ratio; with ``outcome`` instead it is supervision, then PPO on verdicts.
         actor_critic: everything else about the second.
     """
     updates = steps if supervised_steps is None else supervised_steps
