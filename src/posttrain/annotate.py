@@ -10,7 +10,7 @@ from torch import Tensor
 
 from posttrain.batching import collate, microbatches
 from posttrain.policy import Forward, Policy
-from posttrain.signals import OLD, computed, role_and_quantity
+from posttrain.signals import OLD, role_and_quantity
 from posttrain.stage import Stage, Stream
 from posttrain.types import Origin, TrainingSequence
 
@@ -31,14 +31,22 @@ def annotate(
     by_signals = [s for s in stage.streams if s.credit is not None and s.credit.needs]
     known = _with_credit(sequences, by_rewards)
     tokens_passed = 0
-    for role, signals in _by_role(stage.signals_needed).items():
-        read = {signal: {s.uid for s in _readable(known, signal, stage)} for signal in signals}
-        passing = [s for s in known if any(s.uid in uids for uids in read.values())]
+    for role, quantities in _by_role(stage.signals_needed).items():
+        wanted = {q: {s.uid for s in _readable(known, f"{role}_{q}", stage)} for q in quantities}
+        read = [s for s in known if any(s.uid in uids for uids in wanted.values())]
         model = policy if role == OLD else frozen[role]
-        values = _values(passing, signals, model, stage.tokens_per_microbatch)
-        known = [_with(s, {n: values[s.uid][n] for n in signals if s.uid in read[n]}) for s in known]
-        tokens_passed += sum(len(s.tokens) for s in passing)
+        found = _quantities(read, quantities, model, stage.tokens_per_microbatch)
+        known = [_with(s, {f"{role}_{q}": found[q][s.uid] for q in quantities if s.uid in wanted[q]}) for s in known]
+        tokens_passed += sum(len(s.tokens) for s in read)
     return _with_credit(known, by_signals), tokens_passed
+
+
+def _by_role(signals: Iterable[str]) -> dict[str, list[str]]:
+    """Per model the quantities that are asked of it, so that each model runs once."""
+    asked: dict[str, list[str]] = {}
+    for role, quantity in sorted(meant for meant in map(role_and_quantity, signals) if meant is not None):
+        asked.setdefault(role, []).append(quantity)
+    return asked
 
 
 def _readable(sequences: Sequence[TrainingSequence], signal: str, stage: Stage) -> list[TrainingSequence]:
@@ -47,7 +55,7 @@ def _readable(sequences: Sequence[TrainingSequence], signal: str, stage: Stage) 
         return list(sequences)
     credited = {s.name for s in stage.streams if s.credit is not None and signal in s.credit.needs}
     # Where advantages come from signals, nothing is known of a sequence's inertness yet.
-    open_ = {s.name for s in stage.streams if s.credit is not None and computed(s.credit.needs)}
+    open_ = {s.name for s in stage.streams if s.credit is not None and s.credit.needs}
     readers = stage.readers(signal)
 
     def is_read(sequence: TrainingSequence) -> bool:
@@ -58,40 +66,24 @@ def _readable(sequences: Sequence[TrainingSequence], signal: str, stage: Stage) 
     return [s for s in sequences if is_read(s)]
 
 
-def _by_role(signals: Iterable[str]) -> dict[str, list[str]]:
-    """Signals of one model are computed in one pass of it."""
-    roles: dict[str, list[str]] = {}
-    for signal in sorted(signals):
-        roles.setdefault(_meaning(signal)[0], []).append(signal)
-    return roles
-
-
-def _meaning(signal: str) -> tuple[str, str]:
-    meant = role_and_quantity(signal)
-    if meant is None:
-        raise ValueError(f"no model computes the signal {signal!r}")
-    return meant
-
-
-def _values(
-    sequences: Sequence[TrainingSequence], signals: Sequence[str], model: Policy, tokens_per_microbatch: int
-) -> dict[int, dict[str, Tensor]]:
-    """Per uid and signal Float["l"], 0 on the prompt."""
-    values: dict[int, dict[str, Tensor]] = {s.uid: {} for s in sequences}
+def _quantities(
+    sequences: Sequence[TrainingSequence], quantities: Sequence[str], model: Policy, tokens_per_microbatch: int
+) -> dict[str, dict[int, Tensor]]:
+    """Per quantity, by the sequences' ``uid``: Float["l"]."""
+    found: dict[str, dict[int, Tensor]] = {quantity: {} for quantity in quantities}
     for rows in microbatches(sequences, tokens_per_microbatch):
         batch = collate(rows, model.text.end, model.device)
         positions = batch.origin != int(Origin.PROMPT)
         positions[:, 0] = False
         with torch.no_grad():
             forward = Forward(model, batch, positions)
-            for signal in signals:
-                found = QUANTITY[_meaning(signal)[1]](forward)
-                for sequence, row in zip(rows, found):
-                    values[sequence.uid][signal] = row[: len(sequence.tokens)].cpu()
-    return values
+            for quantity, values in found.items():
+                of_rows = _OF_FORWARD[quantity](forward)
+                values |= {s.uid: row[: len(s.tokens)].cpu() for s, row in zip(rows, of_rows)}
+    return found
 
 
-QUANTITY: Mapping[str, Callable[[Forward], Tensor]] = {
+_OF_FORWARD: dict[str, Callable[[Forward], Tensor]] = {
     "logprobs": lambda forward: forward.logprobs,
     "entropy": lambda forward: forward.entropy,
     "values": lambda forward: forward.values,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from posttrain.errors import UserError
 from posttrain.loading import load_policy
+from posttrain.model_folder import located
 from posttrain.policy import Policy
 from posttrain.runtime import LocalRuntime
 
@@ -73,7 +73,7 @@ class FromFolder:
     """Another model, such as a teacher.
 
     Args:
-        folder: in Hugging Face format; its tokenizer must be the policy's.
+        folder: in Hugging Face format, or ``embedded``; its tokenizer must be the policy's.
     """
 
     folder: str
@@ -84,7 +84,7 @@ class FromFolder:
         Raises:
             UserError: it is no model, or writes with another tokenizer.
         """
-        other = load_policy(Path(self.folder), LocalRuntime(policy.device, policy.autocast))
+        other = load_policy(located(self.folder), LocalRuntime(policy.device, policy.autocast))
         if other.text.tokenizer.get_vocab() != policy.text.tokenizer.get_vocab():
             raise UserError(
                 f"the model in {self.folder!r} has another tokenizer than the policy, so its probabilities are those "

@@ -89,6 +89,11 @@ class Credit(Protocol):
         ...
 
     @property
+    def reads_rewards(self) -> bool:
+        """Whether it reads verdicts, so that its stream needs a reward; credit of signals alone does not."""
+        ...
+
+    @property
     def needs(self) -> frozenset[str]:
         """The signals of a model that it reads, such as ``"old_values"``."""
         ...
@@ -99,7 +104,10 @@ class Credit(Protocol):
         ...
 
     def __call__(self, sequences: Sequence[TrainingSequence]) -> list[Mapping[str, Tensor]]:
-        """All sequences of one stream and step, judged -> per sequence its signals, each Float["l"], in order."""
+        """All sequences of one stream and step, judged if it reads rewards -> per sequence its signals, in order.
+
+        Each signal is Float["l"].
+        """
         ...
 
 

@@ -58,7 +58,7 @@ class Stream:
         source: what is written, from where.
         prompts_per_step: examples drawn per step.
         reward: judges groups; ``None`` where nothing is judged (supervised streams).
-        credit: rewards to advantages; needs a reward.
+        credit: rewards, or signals alone, to advantages.
     """
 
     name: str
@@ -69,12 +69,12 @@ class Stream:
     credit: Credit | None = None
 
     def __post_init__(self) -> None:
-        """Refuse streams that cannot yield anything, or credit without reward."""
+        """Refuse streams that cannot yield anything, or credit that would read rewards where there is none."""
         if self.prompts_per_step < 1:
             raise UserError(f"prompts_per_step must be at least 1, got {self.prompts_per_step}")
         if not self.examples:
             raise UserError(f"stream {self.name!r} has no examples")
-        if self.credit is not None and self.reward is None:
+        if self.credit is not None and self.credit.reads_rewards and self.reward is None:
             raise UserError(f"stream {self.name!r} has credit but no reward to base it on")
 
 

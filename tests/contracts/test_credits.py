@@ -64,8 +64,21 @@ def test_the_order_of_the_rollouts_only_orders_the_advantages(case: Case, values
 def test_it_needs_signals_that_models_compute(case: Case) -> None:
     credit = case.construct()
     assert isinstance(credit.compares, bool)
+    assert isinstance(credit.reads_rewards, bool)
     assert "advantages" in credit.provides
     assert all(role_and_quantity(name) is not None for name in credit.needs)
+
+
+@CREDITS
+def test_it_says_whether_it_reads_rewards(case: Case) -> None:
+    credit = case.construct()
+    judged_rows = rewarded([0.0, 1.0, 0.5], credit.needs)
+    rows = [dataclasses.replace(s, rollout=dataclasses.replace(s.rollout, verdict=None)) for s in judged_rows]
+    if credit.reads_rewards:
+        with pytest.raises(ValueError, match="no score"):
+            credit(rows)
+    else:
+        assert all(torch.equal(a, b) for a, b in zip(flat(credit(rows)), flat(credit(judged_rows)), strict=True))
 
 
 @CREDITS

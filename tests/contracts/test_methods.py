@@ -6,9 +6,16 @@ from types import ModuleType
 
 import pytest
 
-from fixtures.models import tiny_policy, weights
+from fixtures.models import Stranger, tiny_policy, weights
 from fixtures.toy import toy_problems
-from fixtures.training import SMALL, SMALL_PREFERENCES, SMALL_SUPERVISION, run_recipe
+from fixtures.training import (
+    SMALL,
+    SMALL_ACTOR_CRITIC,
+    SMALL_DISTILLATION,
+    SMALL_PREFERENCES,
+    SMALL_SUPERVISION,
+    run_recipe,
+)
 from fixtures.walking import modules
 from posttrain.errors import UserError
 from posttrain.methods.tldr import ThreeLevels
@@ -24,6 +31,9 @@ SMALL_SETTINGS = {
     "copy": CorruptedCopy(Masked(mask="."), instruction="\n"),  # in letters that the small model knows
     "preferences": SMALL_PREFERENCES,
     "levels": ThreeLevels("a", "b", "c"),
+    "actor_critic": SMALL_ACTOR_CRITIC,
+    "distillation": SMALL_DISTILLATION,
+    "teacher": Stranger(),
 }
 
 

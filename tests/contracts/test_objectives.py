@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fixtures.models import tiny_policy
+from fixtures.models import tiny_policy, with_critic
 from fixtures.parts import objectives, prepare_of
 from fixtures.sequences import ragged
 from fixtures.walking import Case
@@ -21,9 +21,10 @@ from tolerances import MODEL
 
 OBJECTIVES = pytest.mark.parametrize("case", objectives(), ids=str)
 SAMPLED = frozenset({Origin.SAMPLED})
-SIGNALS = ("advantages", "old_logprobs", "reference_logprobs", "preference")
+SIGNALS = ("advantages", "old_logprobs", "reference_logprobs", "preference", "old_values", "returns")
 FROM_SOURCES = frozenset({"preference"})
 """Signals that no model computes and no credit makes: sources put them on rollouts."""
+OF_CREDIT = frozenset({"advantages", "returns"})
 
 
 class Reading(Mapping[str, Tensor]):
@@ -59,8 +60,9 @@ def view(objective, policy: Policy, batch: TokenBatch, frozen: Mapping[str, Poli
 
 def evaluate(objective, batch: TokenBatch) -> tuple[Tensor, Tensor]:
     """Float["b l"] values, and the gradient of the weighted sum."""
-    policy = tiny_policy()
-    forward = view(objective, policy, batch, {"reference": tiny_policy(seed=1).frozen_copy()})
+    policy = with_critic(tiny_policy())
+    frozen = {name: tiny_policy(seed=1).frozen_copy() for name in frozen_roles(objective.needs)}
+    forward = view(objective, policy, batch, frozen)
     values = objective(forward, batch)
     (values * batch.weights["term"]).sum().backward()
     gradient = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in policy.trainable()])
@@ -140,7 +142,7 @@ def provided(objective) -> set[str]:
     """The signals that a stage with several updates provides for it."""
     names = signals_of(objective)
     several = {"old_logprobs"} if "advantages" in names else set()
-    assert names - {"advantages"} - FROM_SOURCES <= computed(names)
+    assert names - OF_CREDIT - FROM_SOURCES <= computed(names)
     assert frozen_roles(names) <= {"reference"}
     return names | several
 
@@ -160,7 +162,7 @@ def test_it_needs_the_frozen_policies_that_it_declares_and_no_others(case: Case)
     declared = {n.removeprefix("policy/") for n in objective.needs if n.startswith("policy/")}
     policy, batch = tiny_policy(), batch_for(objective)
     frozen = Reading({name: tiny_policy(seed=1).frozen_copy() for name in declared})
-    objective(view(objective, policy, batch, frozen), batch)
+    objective(view(objective, with_critic(policy), batch, frozen), batch)
     assert frozen.read == declared
 
 

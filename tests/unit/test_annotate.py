@@ -11,13 +11,14 @@ from fixtures.sequences import ragged, sequence
 from fixtures.training import CPU, Given, prepared_stage
 from posttrain.annotate import annotate
 from posttrain.batching import PerToken, collate
+from posttrain.heads import ValueHead
 from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.kl import EstimatedKl
 from posttrain.policy import Forward, Policy
 from posttrain.protocols import Term
 from posttrain.stage import Stage
 from posttrain.types import Origin, TrainingSequence
-from tolerances import MODEL
+from tolerances import FLOAT32_RECORD, MODEL
 
 BOTH = frozenset({"old_logprobs", "reference_logprobs"})
 
@@ -66,6 +67,55 @@ def test_each_signal_is_its_policys_logprobs_at_the_sampling_temperature(policy:
         assert set(with_signals.signals) == {"advantages", *BOTH}
         torch.testing.assert_close(with_signals.signals["old_logprobs"], direct(policy, row), rtol=0, atol=MODEL)
         torch.testing.assert_close(with_signals.signals["reference_logprobs"], direct(frozen, row), rtol=0, atol=MODEL)
+
+
+@dataclasses.dataclass(frozen=True)
+class OfSignals:
+    """Credit that reads what the policy says of its own tokens."""
+
+    needs: frozenset[str] = frozenset({"old_logprobs", "old_entropy", "old_values"})
+    compares = False
+    reads_rewards = False
+    provides = frozenset({"advantages"})
+
+    def __call__(self, sequences):
+        return [{"advantages": sum(s.signals[name] for name in sorted(self.needs))} for s in sequences]
+
+
+@pytest.mark.parametrize("budget", [1, 1000])
+def test_a_model_passes_once_whatever_is_asked_of_it(policy: Policy, budget: int) -> None:
+    critic = ValueHead().start(policy.width, policy.device)
+    torch.nn.init.normal_(critic.weight, generator=torch.Generator().manual_seed(0))
+    policy.heads = {"value": critic}
+    rows = [dataclasses.replace(row, signals={}) for row in bare()]
+    stage = prepared_stage(
+        [(), ()],
+        [POLICY],
+        credit=OfSignals(),
+        heads={"value": ValueHead()},
+        groups_per_update=1,
+        tokens_per_microbatch=budget,
+    )
+    annotated, passed = annotate(rows, policy, {}, stage)
+    assert passed == sum(len(row.tokens) for row in rows)
+    for row, known in zip(rows, annotated, strict=True):
+        batch = collate([row], 0, CPU.device)
+        positions = batch.origin != int(Origin.PROMPT)
+        positions[:, 0] = False
+        with torch.no_grad():
+            view = Forward(policy, batch, positions)
+            expected = {"old_logprobs": view.logprobs, "old_entropy": view.entropy, "old_values": view.values}
+        assert set(known.signals) == {"advantages", *expected}
+        for name, value in expected.items():
+            torch.testing.assert_close(known.signals[name], value[0], rtol=FLOAT32_RECORD, atol=FLOAT32_RECORD)
+        torch.testing.assert_close(known.signals["advantages"], sum(known.signals[name] for name in sorted(expected)))
+
+
+def test_before_credit_of_signals_has_spoken_nothing_is_inert(policy: Policy) -> None:
+    carried = [dataclasses.replace(row, signals={"preference": torch.zeros(len(row.tokens))}) for row in bare()]
+    stage = prepared_stage([(), ()], [POLICY], credit=OfSignals(frozenset({"preference"})), groups_per_update=1)
+    annotated, _ = annotate(carried, policy, {}, stage)
+    assert all({"advantages", "old_logprobs"} <= set(row.signals) for row in annotated)
 
 
 def test_a_signal_carries_no_gradient(policy: Policy) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from fixtures.toy import each, toy_examples, toy_problems, toy_verify
+from fixtures.training import Given
 from posttrain.batching import PerToken
 from posttrain.credit.group import Standardised
 from posttrain.errors import UserError
@@ -73,6 +74,10 @@ def test_a_frozen_policy_that_nobody_keeps_is_refused() -> None:
 def test_impossible_parts_are_refused(make, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make()
+
+
+def test_credit_of_signals_alone_needs_no_reward() -> None:
+    assert Stream("s", EXAMPLES, OnPolicy(2), 1, credit=Given()).reward is None
 
 
 @pytest.mark.parametrize("over", [frozenset(), frozenset({Origin.PROMPT, Origin.GIVEN})])

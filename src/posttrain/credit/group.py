@@ -22,6 +22,7 @@ class Standardised:
 
     epsilon: float = 1e-6
     compares = True
+    reads_rewards = True
     needs = frozenset[str]()
     provides = frozenset({"advantages"})
 
@@ -42,6 +43,7 @@ class Centred:
     """Dr. GRPO: ``r - mean`` (2503.20783)."""
 
     compares = True
+    reads_rewards = True
     needs = frozenset[str]()
     provides = frozenset({"advantages"})
 
@@ -59,6 +61,7 @@ class LeaveOneOut:
     """RLOO: ``r - mean of the others`` (2402.14740), that is Centred times g / (g - 1)."""
 
     compares = True
+    reads_rewards = True
     needs = frozenset[str]()
     provides = frozenset({"advantages"})
 

@@ -35,6 +35,7 @@ class HintAware:
 
     within: Standardised | Centred = Standardised()
     compares = True
+    reads_rewards = True
     needs = frozenset[str]()
     provides = frozenset({"advantages"})
 

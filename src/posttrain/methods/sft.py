@@ -13,9 +13,11 @@ where the released code begins it after the warm-up.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from posttrain.batching import PerSequence, PerToken
+from posttrain.errors import UserError
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.protocols import Term
 from posttrain.recipe import Recipe
@@ -71,6 +73,24 @@ def stage(problems: Problems, steps: int, supervision: Supervision) -> Stage:
         optimiser=AdamW(supervision.betas, 1e-8, supervision.weight_decay, supervision.clip_norm),
         tokens_per_microbatch=supervision.tokens_per_microbatch,
     )
+
+
+def demonstrated(problems: Problems, most: int | None = None) -> Problems:
+    """The problems that come with a demonstration, for a supervised stage before one that needs none.
+
+    Args:
+        problems: all of them.
+        most: takes this many, the first ones; ``None``: every one.
+
+    Raises:
+        UserError: there is none.
+    """
+    if most is not None and most < 1:
+        raise UserError(f"the number of demonstrations must be at least 1, got {most}")
+    chosen = tuple(example for example in problems.examples if example.demonstrations)[:most]
+    if not chosen:
+        raise UserError("no example has a demonstration, which the supervised stage learns from")
+    return dataclasses.replace(problems, examples=chosen)
 
 
 def recipe(problems: Problems, *, steps: int = 500, supervision: Supervision = Supervision()) -> Recipe:

@@ -40,8 +40,9 @@ class Standing:
 
 
 def is_finite(session: Session) -> bool:
-    """Whether every weight is a finite number."""
-    return all(bool(torch.isfinite(p).all()) for p in session.policy.trainable())
+    """Whether every weight is a finite number, those of heads included."""
+    heads = [p for head in session.policy.heads.values() for p in head.parameters()]
+    return all(bool(torch.isfinite(p).all()) for p in (*session.policy.trainable(), *heads))
 
 
 def save(folder: Path, session: Session, stage: int, seconds: float) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.evaluation.accuracy import Answer
+from posttrain.frozen import FromFolder
 from posttrain.loading import load_policy
 from posttrain.model_folder import check_model, located
 from posttrain.policy import Policy
@@ -24,7 +25,7 @@ from posttrain.runs.problems import RunProblems, keep_fitting
 from posttrain.runs.spec import RunSpec
 from posttrain.runtime import LocalRuntime, local_runtime
 from posttrain.settings.building import build, build_changes, resolved
-from posttrain.stage import Problems
+from posttrain.stage import Problems, Stage
 from posttrain.types import Sampling
 
 EVALUATION_SEED = 20_250_516
@@ -91,7 +92,7 @@ def prepare(spec: RunSpec, problems: RunProblems, display: Display, weights: Pat
         UserError: no model, problems that the method cannot use or that do not fit into the context.
     """
     began = time.perf_counter()
-    build_recipe(spec, problems)  # what the method refuses, it refuses before a model is loaded
+    _check_teachers(build_recipe(spec, problems))  # what the method refuses, it refuses before a model is loaded
     if weights is None:
         check_model(spec.model)
     runtime = local_runtime(spec.precision)
@@ -116,6 +117,14 @@ def prepare(spec: RunSpec, problems: RunProblems, display: Display, weights: Pat
         max_new_tokens=min(policy.context, spec.evaluation_tokens),
         began=began,
     )
+
+
+def _check_teachers(recipe: Recipe) -> None:
+    """Refuse a folder of a later stage now, and not when that stage begins."""
+    for stage in (part for part in recipe.stages if isinstance(part, Stage)):
+        for frozen in (stage.frozen[name] for name in sorted(stage.frozen_needed)):
+            if isinstance(frozen, FromFolder):
+                check_model(frozen.folder)
 
 
 def build_recipe(spec: RunSpec, problems: RunProblems) -> Recipe:

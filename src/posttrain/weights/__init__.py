@@ -1,0 +1,1 @@
+"""Between stages: keeping, mixing and putting back the weights of a policy."""

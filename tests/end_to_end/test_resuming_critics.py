@@ -1,0 +1,70 @@
+"""Runs with critics and frozen policies of several stages: stopped and resumed, they are the runs never stopped."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fixtures.small_runs import assert_same_run, rows, small_spec
+from posttrain.errors import UserError
+from posttrain.runs import execute
+from posttrain.runs.display import Silent
+from posttrain.runs.spec import RunSpec
+from posttrain.runs.training import Interrupted
+
+METHODS = ("ppo", "srppo", "opd")
+
+
+def spec(method: str, base: Path, out: Path) -> RunSpec:
+    """Six steps on the base; the student of the distillation is supervised away from it and taught by it again."""
+    made = small_spec(method, base, out)
+    taught = {"teacher": {"from_folder": {"folder": str(base)}}, "supervised_steps": 2} if method == "opd" else {}
+    return dataclasses.replace(made, arguments={**made.arguments, **taught})
+
+
+def after(steps: int, out: Path) -> Callable[[], bool]:
+    """Asks a run to stop when it has done this many steps."""
+    return lambda: len(rows(out / "metrics.jsonl")) >= steps
+
+
+@pytest.fixture(scope="module")
+def whole(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("whole")
+    for method in METHODS:
+        execute.run(spec(method, base, folder / method), Silent())
+    return {method: folder / method for method in METHODS}
+
+
+@pytest.mark.parametrize(
+    ("method", "step"), [("ppo", 2), ("ppo", 5), ("srppo", 4), ("srppo", 6), ("srppo", 9), ("opd", 1), ("opd", 5)]
+)
+def test_stopping_and_resuming_changes_nothing(tmp_path, base, whole, method, step) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(Interrupted, match=f"after step {step} of"):
+        execute.run(spec(method, base, out), Silent(), stop=after(step, out))
+    assert len(rows(out / "metrics.jsonl")) == step
+    execute.resume(out, Silent())
+    assert_same_run(out, whole[method])
+
+
+def test_they_learn_something(whole) -> None:
+    for method, folder in whole.items():
+        metrics = rows(folder / "metrics.jsonl")
+        assert all(row["gradient_norm"] > 0 for row in metrics), method
+        assert json.loads((folder / "summary.json").read_text())["steps"] == len(metrics)
+
+
+def test_answers_are_judged_in_training_only_where_credit_reads_verdicts(whole) -> None:
+    def rewarded(method: str) -> bool:
+        return any(row["reward"] is not None for row in rows(whole[method] / "metrics.jsonl"))
+
+    assert [rewarded(method) for method in METHODS] == [True, False, False]
+
+
+def test_a_missing_teacher_is_told_before_anything_is_written(tmp_path, base) -> None:
+    made = small_spec("opd", base, tmp_path / "run")
+    with pytest.raises(UserError, match="there is no model folder 'teacher'"):
+        execute.run(made, Silent())
+    assert not (tmp_path / "run").exists()
