@@ -1,0 +1,1 @@
+"""Which examples are learned from, decided before or between stages."""
