@@ -12,6 +12,7 @@ from fixtures.training import SMALL, SMALL_SUPERVISION, run_recipe
 from fixtures.walking import modules
 from posttrain.errors import UserError
 from posttrain.recipe import Recipe
+from posttrain.stage import Stage
 
 METHODS = pytest.mark.parametrize("method", modules("methods"), ids=lambda module: module.__name__.rpartition(".")[2])
 SMALL_SETTINGS = {"reinforcement": SMALL, "supervision": SMALL_SUPERVISION}
@@ -22,6 +23,11 @@ def small(method: ModuleType, steps: int) -> Recipe:
     known = inspect.signature(method.recipe).parameters
     chosen = {name: value for name, value in SMALL_SETTINGS.items() if name in known}
     return method.recipe(toy_problems(), steps=steps, **chosen)
+
+
+def stages(recipe: Recipe) -> list[Stage]:
+    """The parts of a recipe that train."""
+    return [part for part in recipe.stages if isinstance(part, Stage)]
 
 
 @METHODS
@@ -43,7 +49,7 @@ def test_its_recipe_is_documented_and_takes_settings_by_name_only(method: Module
 def test_it_has_defaults_for_everything(method: ModuleType) -> None:
     recipe = method.recipe(toy_problems(), steps=500)
     assert isinstance(recipe, Recipe)
-    assert recipe.stages[-1].steps == 500
+    assert stages(recipe)[-1].steps == 500
 
 
 @METHODS
@@ -59,9 +65,10 @@ def test_it_trains_two_steps(method: ModuleType) -> None:
     recipe = small(method, steps=2)
     records = run_recipe(recipe, policy)
     assert len(records) == recipe.total_steps
-    terms = {stage.name: {term.name for term in stage.terms} for stage in recipe.stages}
+    terms = {stage.name: {term.name for term in stage.terms} for stage in stages(recipe)}
     for record in records:
         assert record.collection.sequences
         assert set(record.losses) == terms[record.now.scope[0]]
     moved = [name for name, value in weights(policy).items() if not bool((value == before[name]).all())]
-    assert set(moved) == set(before)
+    adapted = any(stage.adapter is not None for stage in stages(recipe))  # then what moves is for the adapter to say
+    assert moved if adapted else set(moved) == set(before)

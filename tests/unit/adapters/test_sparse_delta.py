@@ -174,6 +174,13 @@ def test_what_was_frozen_before_is_frozen_after() -> None:
     assert [n for n, p in policy.model.named_parameters() if not p.requires_grad] == [NORM]
 
 
+def test_parameters_keep_their_order_for_the_optimiser_of_a_later_stage() -> None:
+    policy, names = tiny_policy(), [name for name, _ in tiny_policy().model.named_parameters()]
+    assert names.index(BIAS) == names.index(QUERY) + 1
+    attach_deltas(policy.model, indices({QUERY: [1]})).merge()
+    assert [name for name, _ in policy.model.named_parameters()] == names
+
+
 def test_plain_weights_are_those_of_the_merged_model(adapted) -> None:
     policy, attached = adapted
     plain = {name: value.clone() for name, value in attached.plain_weights().items()}

@@ -27,12 +27,14 @@ def values(kind):
     if isinstance(kind, Scalar):
         return SCALARS.get(kind.name)
     if isinstance(kind, Row):
-        return st.tuples(*(values(item) for item in kind.items)).map(list)
+        items = [values(item) for item in kind.items]
+        return None if None in items else st.tuples(*items).map(list)
     if isinstance(kind, Part):
         return settings_of(kind)
     if isinstance(kind, Words):
         return st.sampled_from(kind.values)
-    return st.one_of([named(o) if isinstance(o, Part) else values(o) for o in kind.options])
+    options = [named(o) if isinstance(o, Part) else values(o) for o in kind.options]
+    return st.one_of([option for option in options if option is not None])
 
 
 def named(part):
