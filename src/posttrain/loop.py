@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -79,7 +80,7 @@ class Session:
     stage: Stage
     policy: Policy
     frozen: dict[str, Policy]
-    optimiser: torch.optim.AdamW
+    optimiser: torch.optim.Optimizer
     seed: int
     engine: Engine
     selection: SelectionSession | None = None
@@ -150,14 +151,11 @@ def _refuse_moving(frozen: Mapping[str, Policy], policy: Policy) -> None:
             )
 
 
-def _optimiser(stage: Stage, policy: Policy) -> torch.optim.AdamW:
-    settings = stage.optimiser
-    groups = [{"params": policy.trainable(), "factor": 1.0}]
+def _optimiser(stage: Stage, policy: Policy) -> torch.optim.Optimizer:
+    groups: list[dict[str, Any]] = [{"params": policy.trainable(), "factor": 1.0}]
     for name, head in stage.heads.items():
         groups.append({"params": list(policy.heads[name].parameters()), "factor": head.learning_rate_factor})
-    return torch.optim.AdamW(
-        groups, lr=0.0, betas=settings.betas, eps=settings.epsilon, weight_decay=settings.weight_decay
-    )
+    return stage.optimiser.start(groups)
 
 
 def finish(session: Session) -> None:

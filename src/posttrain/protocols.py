@@ -111,6 +111,23 @@ class Credit(Protocol):
         ...
 
 
+class Optimiser(Protocol):
+    """Decides how a gradient moves the weights. A specification."""
+
+    @property
+    def clip_norm(self) -> float:
+        """The gradient's 2-norm is cut at this; infinity turns it off."""
+        ...
+
+    def start(self, groups: list[dict[str, Any]]) -> Optimizer:
+        """The rule with an empty memory; the loop sets ``lr`` of its groups before every update.
+
+        Args:
+            groups: as torch takes them; each has ``"params"``.
+        """
+        ...
+
+
 class Adapter(Protocol):
     """Decides which numbers of a model are trained. A specification."""
 

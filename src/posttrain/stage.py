@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+import torch
 
 from posttrain.errors import UserError
 from posttrain.frozen import FrozenPolicy, Snapshot
 from posttrain.heads import ValueHead
-from posttrain.protocols import Adapter, Credit, Reward, Schedule, Selection, Source, Term
+from posttrain.protocols import Adapter, Credit, Optimiser, Reward, Schedule, Selection, Source, Term
 from posttrain.signals import computed, frozen_roles
 from posttrain.types import Example, Origin, Sampling, Verdict
 
@@ -80,7 +83,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class AdamW:
-    """The optimiser of every stage.
+    """The optimiser of a stage that brings no other.
 
     Args:
         betas, epsilon, weight_decay: as in torch.
@@ -91,6 +94,10 @@ class AdamW:
     epsilon: float = 1e-8
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+
+    def start(self, groups: list[dict[str, Any]]) -> torch.optim.AdamW:
+        """Torch's own, without momentum yet."""
+        return torch.optim.AdamW(groups, lr=0.0, betas=self.betas, eps=self.epsilon, weight_decay=self.weight_decay)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +110,7 @@ class Stage:
         terms: the loss.
         steps: length in collections.
         learning_rate: a schedule or a number.
-        optimiser: AdamW's other settings.
+        optimiser: how a gradient moves the weights.
         sampling: how sampled streams are written.
         groups_per_update: groups per optimiser update; ``None`` takes the whole collection in one update.
         passes_over_rollouts: how often a collection is gone through.
@@ -119,7 +126,7 @@ class Stage:
     terms: tuple[Term, ...]
     steps: int
     learning_rate: Schedule | float
-    optimiser: AdamW = field(default_factory=AdamW)
+    optimiser: Optimiser = field(default_factory=AdamW)
     sampling: Sampling = field(default_factory=Sampling)
     groups_per_update: int | None = None
     passes_over_rollouts: int = 1

@@ -50,7 +50,15 @@ def _row(place: Row, line: str) -> RawRow:
         source_column="task",
         demonstration_column="demonstration",
         rejected=_rejected(place, cells, demonstrations),
+        facts=_facts(place, cells),
     )
+
+
+def _facts(place: Row, cells: Mapping[str, object]) -> Mapping[str, object]:
+    facts = cells.get("facts")
+    if facts is not None and not isinstance(facts, dict):
+        raise place.fault("facts", f"an object was expected, got {described(facts)}")
+    return facts or {}
 
 
 def _demonstrations(place: Row, cells: Mapping[str, object]) -> tuple[Demonstration, ...]:

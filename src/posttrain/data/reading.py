@@ -29,7 +29,8 @@ def read_examples(
     :data:`posttrain.data.checkers.CHECKERS`; not needed with ``checker``) and ``demonstration``: a list of chunks, or a
     text whose lines become the chunks, or ``{"chunks": [...], "tail": "..."}`` with the answer block apart, which a
     hint then never shows. ``demonstrations`` holds a list of such values; ``rejected`` is another such value, an answer
-    that the first demonstration is preferred to. It becomes ``facts["rejected"]``, a text.
+    that the first demonstration is preferred to. It becomes ``facts["rejected"]``, a text. ``facts`` is an object with
+    anything else worth knowing about the row, such as ``{"domain": "history"}``.
 
     *Parquet*: verl's columns ``prompt`` (a chat with one message, used verbatim), ``data_source``,
     ``reward_model.ground_truth``, and for the demonstration ``hint`` (ordered chunks) and ``answer`` (the whole

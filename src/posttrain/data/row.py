@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from posttrain.data.checkers import Checker, checker
 from posttrain.data.data_file import Entry
@@ -23,6 +24,7 @@ class RawRow:
         demonstrations: possibly none.
         rejected: an answer that the first demonstration is preferred to, if the row has one.
         truth_column, source_column, demonstration_column: what the format calls them.
+        facts: what else the row says.
     """
 
     place: Row
@@ -34,6 +36,7 @@ class RawRow:
     source_column: str
     demonstration_column: str
     rejected: str | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 def entry(row: RawRow, checkers: dict[str, Checker], source: str | None, demonstrated: bool) -> Entry:
@@ -58,7 +61,7 @@ def entry(row: RawRow, checkers: dict[str, Checker], source: str | None, demonst
         problem = checkers[source].problem(row.prompt, row.truth)
     except ValueError as error:
         raise row.place.fault(row.truth_column, str(error)) from error
-    facts = {"data_source": source, "row": row.place.number}
+    facts = {**row.facts, "data_source": source, "row": row.place.number}
     facts |= {} if row.rejected is None else {"rejected": row.rejected}
     name = f"{row.place.path.stem}:{row.place.number}"
     return Entry(Example(name, row.prompt, answer, row.demonstrations, facts), problem)

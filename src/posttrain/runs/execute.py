@@ -88,8 +88,9 @@ def resume(path: Path, display: Display, stop: Callable[[], bool] = never) -> di
 def _train(
     prepared: Prepared, base: Mapping[str, Any], state: Mapping[str, Any] | None, stop: Callable[[], bool]
 ) -> dict[str, Any]:
-    spent = Spent()
+    spent = Spent() if state is None else Spent(**state["spent"])
     first = 0 if state is None else checkpoint.standing(state).stage
+    session: Session | None = None
     workspace = Workspace(prepared.policy, prepared.engine, prepared.spec.seed)
     if state is not None:
         workspace = checkpoint.restored_workspace(workspace, state)
@@ -102,6 +103,8 @@ def _train(
         run_stage(prepared, session, index, stop)
         finish(session)
         spent = session.spent
+    if session is not None and not isinstance(prepared.recipe.stages[-1], Stage | Later):
+        _save_the_end(prepared, session)
     evaluate(prepared, prepared.recipe.total_steps)
     summary = write_summary(prepared, spent, base)
     write_report(prepared)
@@ -119,6 +122,12 @@ def _interlude(prepared: Prepared, index: int, part: Interlude, workspace: Works
     if counted:
         prepared.display.say(f"{part.name}: " + ", ".join(f"{name} {value:g}" for name, value in counted.items()))
     return workspace
+
+
+def _save_the_end(prepared: Prepared, session: Session) -> None:
+    """A recipe may end with arithmetic on weights, after the last stage has written its checkpoint."""
+    past_all = dataclasses.replace(session, step=0)
+    checkpoint.save(prepared.path / folder.CHECKPOINT, past_all, len(prepared.recipe.stages), prepared.seconds)
 
 
 def _session(part: Stage | Later, workspace: Workspace, spent: Spent, state: Mapping[str, Any] | None) -> Session:

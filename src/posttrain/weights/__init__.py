@@ -1,1 +1,1 @@
-"""Between stages: keeping, mixing and putting back the weights of a policy."""
+"""What recipes do with whole sets of weights between stages: keep them, go back to them, add differences of them."""

@@ -1,18 +1,24 @@
-"""Keeping the weights as they stand, for later parts of a recipe to compare with or to go back to."""
+"""Keep the weights as they are, bring kept ones back, take those of another model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from posttrain.errors import UserError
+from posttrain.loading import load_policy
+from posttrain.model_folder import check_model_folder
+from posttrain.policy import Policy
 from posttrain.recipe import Workspace
+from posttrain.runtime import LocalRuntime
 
 
 @dataclass(frozen=True)
 class Keep:
-    """Remember the policy as it stands; ``Remembered`` and adapters find it under its name.
+    """Remember the policy as it is.
 
     Args:
-        name_kept: under which it is kept; what was kept under the same name before is forgotten.
+        name_kept: under which later parts of the recipe find it.
     """
 
     name_kept: str
@@ -23,5 +29,77 @@ class Keep:
         return f"keep {self.name_kept}"
 
     def run(self, workspace: Workspace) -> Workspace:
-        """The workspace with a frozen copy of its policy."""
+        """Keep a copy that no update reaches."""
         return workspace.keeping(self.name_kept, workspace.policy.frozen_copy())
+
+
+@dataclass(frozen=True)
+class Rewind:
+    """Give the policy the weights of a remembered one.
+
+    Args:
+        name_kept: under which they were kept.
+        before: what follows; tells two rewinds of a recipe to the same weights apart.
+    """
+
+    name_kept: str
+    before: str = ""
+
+    @property
+    def name(self) -> str:
+        """Names it in the journal."""
+        return f"rewind to {self.name_kept}" + (f" before {self.before}" if self.before else "")
+
+    def run(self, workspace: Workspace) -> Workspace:
+        """Copy them into the live policy, bit for bit.
+
+        Raises:
+            UserError: nothing was kept under this name.
+        """
+        kept = workspace.recalled(self.name_kept)
+        workspace.policy.model.load_state_dict(kept.model.state_dict())
+        return workspace
+
+
+@dataclass(frozen=True)
+class Load:
+    """Remember the model of a folder, such as another run's checkpoint.
+
+    Args:
+        name_kept: under which later parts of the recipe find it.
+        folder: in Hugging Face format; of the same architecture and tokenizer as the policy.
+
+    Raises:
+        UserError: there is no model in it.
+    """
+
+    name_kept: str
+    folder: str
+
+    def __post_init__(self) -> None:
+        """Look whether it is there before anything heavy begins."""
+        check_model_folder(Path(self.folder))
+
+    @property
+    def name(self) -> str:
+        """Names it in the journal."""
+        return f"load {self.name_kept}"
+
+    def run(self, workspace: Workspace) -> Workspace:
+        """Load it beside the policy.
+
+        Raises:
+            UserError: it cannot be loaded, or is not built as the policy is.
+        """
+        policy = workspace.policy
+        loaded = load_policy(Path(self.folder), LocalRuntime(policy.device, policy.autocast))
+        if _shapes(loaded) != _shapes(policy) or loaded.text.tokenizer.get_vocab() != policy.text.tokenizer.get_vocab():
+            raise UserError(
+                f"the model in {self.folder!r} is built in another way than the policy; take one from the same base"
+            )
+        loaded.model.requires_grad_(False)
+        return workspace.keeping(self.name_kept, loaded)
+
+
+def _shapes(policy: Policy) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(p.shape) for name, p in policy.model.named_parameters()}

@@ -271,3 +271,10 @@ def test_statements_that_cannot_be_read_are_named(lines: Write, statements: str)
     truth = {"names": ["A"], "solution": [True], "statements": statements}
     with pytest.raises(UserError, match=r"row 1, column 'answer': statements"):
         read_examples(lines({**GOOD_LINE, "task": "kk_logic", "answer": truth}))
+
+
+def test_a_row_may_state_facts(lines: Write) -> None:
+    (example,) = read_examples(lines({**GOOD_LINE, "facts": {"domain": "numbers", "level": 3}})).all_examples
+    assert example.facts == {"domain": "numbers", "level": 3, "data_source": "countdown", "row": 1}
+    with pytest.raises(UserError, match="row 1, column 'facts': an object was expected, got"):
+        read_examples(lines({**GOOD_LINE, "facts": ["numbers"]}))

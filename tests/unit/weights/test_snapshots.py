@@ -1,13 +1,21 @@
-"""Keeping weights between stages."""
+"""Weights that are kept, brought back, or taken from another model."""
 
+import pytest
 import torch
 
-from fixtures.models import tiny_policy, weights
+from fixtures.folders import model_folder
+from fixtures.models import weights
 from posttrain.engines.huggingface import HuggingFaceEngine
-from posttrain.frozen import Remembered
+from posttrain.errors import UserError
+from posttrain.loading import load_policy
 from posttrain.policy import Policy
 from posttrain.recipe import Workspace
-from posttrain.weights.snapshots import Keep
+from posttrain.runtime import local_runtime
+from posttrain.weights.snapshots import Keep, Load, Rewind
+
+
+def workspace(policy: Policy) -> Workspace:
+    return Workspace(policy, HuggingFaceEngine(), seed=0)
 
 
 def move(policy: Policy) -> None:
@@ -16,26 +24,55 @@ def move(policy: Policy) -> None:
             parameter.add_(1.0)
 
 
-def test_what_is_kept_does_not_move_along(policy: Policy) -> None:
-    workspace = Keep("base").run(Workspace(policy, HuggingFaceEngine(), seed=0))
+def test_rewinding_brings_back_what_was_kept_bit_for_bit(policy: Policy) -> None:
+    before = weights(policy)
+    place = Keep("pretrained").run(workspace(policy))
+    parameters = list(policy.model.parameters())
     move(policy)
-    kept = Remembered("base").start(policy, workspace.remembered)
-    assert kept is workspace.recalled("base")
-    expected = weights(tiny_policy())
-    assert all(torch.equal(value, expected[name]) for name, value in weights(kept).items())
-    assert not any(p.requires_grad for p in kept.model.parameters())
+    assert Rewind("pretrained").run(place) is place
+    assert all(torch.equal(value, before[name]) for name, value in weights(policy).items())
+    assert list(map(id, policy.model.parameters())) == list(map(id, parameters))  # in place
+    assert all(p.requires_grad for p in policy.model.parameters())
+    assert policy.model.lm_head.weight is policy.model.model.embed_tokens.weight
 
 
-def test_keeping_again_forgets_what_was_kept_before(policy: Policy) -> None:
-    workspace = Keep("base").run(Workspace(policy, HuggingFaceEngine(), seed=0))
+def test_what_is_kept_is_a_frozen_copy(policy: Policy) -> None:
+    place = Keep("pretrained").run(workspace(policy))
+    before = weights(place.recalled("pretrained"))
     move(policy)
-    again = Keep("base").run(workspace)
-    moved = weights(policy)
-    assert all(torch.equal(value, moved[name]) for name, value in weights(again.recalled("base")).items())
+    assert all(torch.equal(value, before[name]) for name, value in weights(place.recalled("pretrained")).items())
+    assert not place.recalled("pretrained").trainable()
 
 
-def test_the_workspace_keeps_everything_else(policy: Policy) -> None:
-    before = Workspace(policy, HuggingFaceEngine(), seed=7, examples={"made": ()})
-    after = Keep("base").run(before)
-    assert (after.policy, after.engine, after.seed, after.examples) == (policy, before.engine, 7, {"made": ()})
-    assert dict(before.remembered) == {}
+def test_nothing_is_brought_back_that_was_not_kept(policy: Policy) -> None:
+    with pytest.raises(UserError, match=r"no part of the recipe kept the policy 'other'; put Keep\('other'\)"):
+        Rewind("other").run(workspace(policy))
+
+
+def test_their_names_tell_what_they_do() -> None:
+    assert [Keep("a").name, Rewind("a").name, Rewind("a", before="b").name] == [
+        "keep a",
+        "rewind to a",
+        "rewind to a before b",
+    ]
+
+
+def test_a_model_of_another_run_is_remembered(tmp_path) -> None:
+    folder = model_folder(tmp_path / "one", "llama")
+    policy = load_policy(folder, local_runtime("float32"))
+    before = weights(policy)
+    move(policy)
+    loaded = Load("other", str(folder)).run(workspace(policy)).recalled("other")
+    assert all(torch.equal(value, before[name]) for name, value in weights(loaded).items())
+    assert not loaded.trainable()
+
+
+def test_a_model_of_another_shape_is_refused(tmp_path, policy: Policy) -> None:
+    folder = model_folder(tmp_path / "one", "llama")
+    with pytest.raises(UserError, match="built in another way than the policy; take one from the same base"):
+        Load("other", str(folder)).run(workspace(policy))
+
+
+def test_a_folder_without_a_model_is_refused_before_anything_begins(tmp_path) -> None:
+    with pytest.raises(UserError, match="there is no model folder"):
+        Load("other", str(tmp_path / "nowhere"))

@@ -1,0 +1,1 @@
+"""How a gradient moves the weights, where that is not plain AdamW."""
