@@ -39,7 +39,7 @@ NOISY = ("Ssf()", "Ssf(shift=none, places=('linear',))")
 """Adapters that begin a little beside the model."""
 
 SUPPORTS = ("Anchored", "Masked", "Spiel")
-"""Adapters that train entries of the model's own weights, chosen by weights; tests/unit/adapters has what they promise."""
+"""They train entries of the model's own weights, chosen by weights; tests/unit/adapters has what they promise."""
 EVERY = [case for case in adapters() if case.part.__name__ not in SUPPORTS]
 PAIRS = [(c, a) for c in EVERY for a in ARCHITECTURES if not (a == "gpt2" and c.part.__name__ in PLAIN_LAYERS_ONLY)]
 ON_EVERY_MODEL = pytest.mark.parametrize(("case", "architecture"), PAIRS, ids=lambda value: str(value))

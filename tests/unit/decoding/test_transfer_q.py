@@ -137,7 +137,7 @@ def test_sampled_look_aheads_repeat_with_their_seed(text: Text) -> None:
         ({"rollouts": 2}, "all alike"),
         ({"estimate": Indirect(count_of_a)}, "at least 2 rollouts"),
     ],
-    ids=str,
+    ids=["tokens", "rollouts", "greedy rollouts", "estimate"],
 )
 def test_look_aheads_that_estimate_nothing_are_refused(text: Text, settings, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
