@@ -77,7 +77,7 @@ def test_from_the_command_line(tmp_path, base):
 @pytest.mark.parametrize(
     ("assignment", "sentence"),
     [
-        ("stage.adapter=loar", "stage.adapter needs chosen"),
+        ("stage.adapter=loar", "stage.adapter needs anchored, chosen"),
         ("stage.only=[reinforce]", "unknown training stage 'reinforce'; did you mean 'reinforced'?"),
         ("stage.adapter={lora: {targets: [attention]}}", "no linear layer is called 'attention'; the model has q_proj"),
         ("stage.reference=adapter_off", "take a snapshot, or an adapter that leaves them alone"),

@@ -141,6 +141,7 @@ class Ones:
     """Credit that is 1 for everybody."""
 
     compares = False
+    reads_rewards = False
     needs = frozenset[str]()
     provides = frozenset({"advantages"})
 

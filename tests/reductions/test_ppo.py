@@ -182,12 +182,12 @@ class Noting(ClippedPolicy):
 
     def __init__(self) -> None:
         super().__init__()
-        object.__setattr__(self, "origins", set())
+        object.__setattr__(self, "trained", set())
         object.__setattr__(self, "read", {})
 
     def __call__(self, forward, batch) -> Tensor:
         for weight in batch.weights.values():
-            self.origins.update(batch.origin[weight != 0].tolist())
+            self.trained.update(batch.origin[weight != 0].tolist())
         for at, uid in enumerate(batch.uid.tolist()):
             sampled = batch.weights["policy"][at] != 0
             known = [batch.signals[name][at][sampled].tolist() for name in ("advantages", "returns", "old_values")]
@@ -206,7 +206,7 @@ def test_what_a_start_state_gives_carries_no_loss() -> None:
     stage, seen = noting(reverse_curriculum(UniformHints()))
     (record, *_) = run(stage, tiny_policy())
     assert any(bool((r.origin == int(Origin.GIVEN)).any()) for r in record.collection.rollouts)
-    assert seen.origins == {int(Origin.SAMPLED)}
+    assert seen.trained == {int(Origin.SAMPLED)}
 
 
 def test_a_bounded_score_is_all_that_counts() -> None:

@@ -21,6 +21,9 @@ from posttrain.types import Fraction, Steps
 FLOATS = st.floats(min_value=0, max_value=1, exclude_min=True)
 SCALARS = {"int": st.integers(2, 50), "float": FLOATS, "bool": st.booleans(), "None": st.none()}
 
+BOUND_TO_OTHERS = ("dual", "every", "first_layer", "last_layer", "looking")
+"""Settings whose range depends on another setting's value."""
+
 
 def values(kind):
     """Plain values that fit a kind; texts are left alone, because parts allow only some."""
@@ -51,7 +54,7 @@ def named(part):
 
 
 def settings_of(part):
-    fields = {name: values(field.kind) for name, field in part.fields.items() if name != "dual"}
+    fields = {name: values(field.kind) for name, field in part.fields.items() if name not in BOUND_TO_OTHERS}
     known = {name: strategy for name, strategy in fields.items() if strategy is not None}
     required = {name: known[name] for name, field in part.fields.items() if field.default is None}
     optional = {name: strategy for name, strategy in known.items() if name not in required}
