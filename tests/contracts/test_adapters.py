@@ -142,6 +142,21 @@ def test_a_copy_of_the_adapted_model_is_a_model_of_its_own(case: Case, architect
     assert torch.equal(logits(copied), adapted)
 
 
+@ON_EVERY_MODEL
+def test_its_weights_can_be_given_to_a_pass_by_name(case: Case, architecture: str) -> None:
+    policy = float64_policy(architecture)
+    attach(case, policy)
+    given = {name: value.detach().clone() for name, value in policy.named_trainable().items()}
+    disturb(policy)
+    moved = {name: value.detach().clone() for name, value in policy.named_trainable().items()}
+    adapted = logits(policy)
+    with torch.no_grad():
+        for name, value in policy.named_trainable().items():
+            value.copy_(given[name])
+        again = torch.func.functional_call(policy.model, moved, kwargs={"input_ids": TOKENS, "use_cache": False})
+    assert torch.equal(again.logits, adapted)
+
+
 @CASES
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
 def test_what_is_saved_loads_without_it_and_computes_the_same(case: Case, architecture: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ batches nor the order in which rows finish changes what is sampled.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +56,7 @@ class HuggingFaceEngine:
         for chosen in self._batches(prompts, n, sampling.max_new_tokens):
             rows = torch.tensor([i * n + j for i in chosen for j in range(n)])
             # no_grad, not inference_mode: only then does autocast keep the weights that it has cast.
-            with torch.no_grad(), autocast(policy):
+            with torch.no_grad(), _every_cast_kept(policy), autocast(policy):
                 finished = _decode(policy, [prompts[i] for i in chosen], n, sampling, uniforms[rows])
             for k, i in enumerate(chosen):
                 out[i] = finished[k * n : (k + 1) * n]
@@ -73,6 +74,19 @@ class HuggingFaceEngine:
             chosen.append(index)
         if chosen:
             yield chosen
+
+
+@contextmanager
+def _every_cast_kept(policy: Policy) -> Iterator[None]:
+    """Autocast keeps the cast of a weight only if that could be trained; under an adapter most weights could not."""
+    fixed = [p for p in policy.model.parameters() if not p.requires_grad] if policy.autocast is not None else []
+    for parameter in fixed:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in fixed:
+            parameter.requires_grad_(False)
 
 
 @dataclass

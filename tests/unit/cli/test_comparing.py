@@ -37,3 +37,13 @@ def test_candidates_that_cannot_run_are_refused(option, sentence):
     with pytest.raises(UserError) as caught:
         tuning(["rft"], [option], {"rft": {}})
     assert sentence in str(caught.value)
+
+
+def test_arms_may_have_adapters_of_their_own():
+    of_task, own = shared_out(["sft", "uft"], ["stage.adapter=lora", "uft:stage.adapter.rank=4"])
+    assert of_task == []
+    assert own == {"sft": ["stage.adapter=lora"], "uft": ["stage.adapter=lora", "stage.adapter.rank=4"]}
+    arguments = {name: {"stage": {"adapter": "lora"}} for name in own}
+    assert tuning(["sft", "uft"], ["stage.adapter.rank=2,4"], arguments) == {"stage.adapter.rank": ("2", "4")}
+    with pytest.raises(UserError, match=r"stage\.adapter: rank must be at least 1, got 0"):
+        tuning(["sft", "uft"], ["stage.adapter.rank=2,0"], arguments)

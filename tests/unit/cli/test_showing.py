@@ -25,6 +25,14 @@ def test_a_method_with_all_its_settings():
     assert "``" not in text
 
 
+def test_what_may_be_changed_about_its_stages():
+    lines = [line.split() for line in shown("rft").splitlines() if line.strip()]
+    first = next(number for number, words in enumerate(lines) if words[0] == "stage")
+    rows = {words[0]: words[1:] for words in lines[first:]}
+    assert {"lora:", "rank", "chosen:", "names", "selection", "reference", "only"} <= rows.keys()
+    assert rows["adapter"][0] == "null"
+
+
 def test_its_source():
     assert "def recipe(" in shown("uft", "--source")
 
