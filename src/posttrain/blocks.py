@@ -73,6 +73,8 @@ class Section:
         for name in FINAL_NORMS:  # the states are handed on as they are
             if name in self._model._modules:
                 self._model._modules[name] = nn.Identity()
+        self._cache: Any = None
+        self._waiting: list[Tensor] = []
 
     def begin(self, cache: Any) -> None:
         """Begin a text, whose keys and values of all layers ``cache`` is going to hold."""
@@ -81,7 +83,7 @@ class Section:
         # A layer finds its place in a cache by its own index; masks are cut to the length of the first place.
         self._cache = DynamicCache()
         self._cache.layers = [cache.layers[self._first]] * self._first + cache.layers[self._first : self.last]
-        self._waiting: list[Tensor] = []
+        self._waiting = []
 
     def hand(self, states: Tensor) -> None:
         """Float["1 n d"]: what the layer before the section made of the next tokens."""

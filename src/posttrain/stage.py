@@ -11,7 +11,7 @@ import torch
 from posttrain.errors import UserError
 from posttrain.frozen import FrozenPolicy, Snapshot
 from posttrain.heads import ValueHead
-from posttrain.protocols import Adapter, Credit, Optimiser, Reward, Schedule, Selection, Source, Term
+from posttrain.protocols import Adapter, Credit, Optimiser, Prepare, Reward, Schedule, Selection, Source, Term
 from posttrain.signals import computed, frozen_roles
 from posttrain.types import Example, Origin, Sampling, Verdict
 
@@ -150,6 +150,7 @@ class Stage:
                 raise UserError(f"a stage needs {kind} with different names, got {given}")
         for term in self.terms:
             self._check_term(term, names)
+        self._check_prepares()
         for stream in self.streams:
             self._check_needs(f"the credit of stream {stream.name!r}", stream.credit.needs if stream.credit else ())
         self._check_needs("the selection", self.selection.needs if self.selection else ())
@@ -170,6 +171,14 @@ class Stage:
             if not name.startswith("policy/"):
                 raise UserError(f"term {term.name!r} needs {name!r}, which nothing in the stage produces")
         self._check_needs(f"term {term.name!r}", needs)
+
+    def _check_prepares(self) -> None:
+        made: dict[str, Prepare] = {}
+        for part in (t.prepare for t in self.terms if t.prepare is not None):
+            if made.setdefault(part.provides, part) != part:
+                raise UserError(
+                    f"two terms prepare different things under the name {part.provides!r}; one would be lost"
+                )
 
     def _check_needs(self, reader: str, needs: Iterable[str]) -> None:
         unknown = frozen_roles(needs) - set(self.frozen)

@@ -10,6 +10,7 @@ from posttrain.errors import UserError
 from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.kl import EstimatedKl, ExactKl
+from posttrain.objectives.undesirable import AscentInWeights, StateDistance
 from posttrain.protocols import Term
 from posttrain.recipe import Recipe
 from posttrain.rollouts.demonstrations import Demonstrations
@@ -57,6 +58,16 @@ def test_a_frozen_policy_that_nobody_keeps_is_refused() -> None:
 
     with pytest.raises(UserError, match="frozen policy 'teacher'"):
         stage(terms=(Term("x", NeedsTeacher(), SAMPLED, PerToken()),))
+
+
+def test_two_things_under_one_prepared_name_are_refused() -> None:
+    def term(name: str, length: float) -> Term:
+        part = AscentInWeights(length, stream="solutions")
+        return Term(name, StateDistance(), GIVEN, PerToken(), stream="solutions", prepare=part)
+
+    assert stage(streams=(SOLUTIONS,), terms=(term("a", 0.1), term("b", 0.1))).keeps_layers
+    with pytest.raises(UserError, match="different things under the name 'neighbour'"):
+        stage(streams=(SOLUTIONS,), terms=(term("a", 0.1), term("b", 0.2)))
 
 
 @pytest.mark.parametrize(

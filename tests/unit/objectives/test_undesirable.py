@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor
 
 from fixtures.folders import deep_policy
@@ -126,6 +127,27 @@ def test_no_step_is_the_model_itself() -> None:
     for neighbour in still:
         for theirs, own in zip(neighbour.layers(view), view.layers, strict=True):
             torch.testing.assert_close(theirs, own, rtol=0, atol=MODEL)
+
+
+def with_fresh_lora(policy: Policy) -> Policy:
+    """The policy with an adapter that changes nothing yet: its second factors are zeros."""
+    settings = LoraConfig(r=4, target_modules=["q_proj", "down_proj"])
+    return Policy(inject_adapter_in_model(settings, policy.model).double(), policy.text)
+
+
+def test_of_a_fresh_lora_only_the_second_factors_move_and_the_distance_reaches_them() -> None:
+    policy = with_fresh_lora(deep_policy("llama"))
+    neighbour = AscentInWeights(3.0)(BATCH, policy, 1000)
+    assert len(neighbour.steps) == 4 * 2 * 2
+    assert all(bool(step.any()) == ("lora_B" in name) for name, step in neighbour.steps.items())
+    view = forward(policy, neighbour)
+    (StateDistance()(view, view.batch) * view.batch.weights["distance"]).sum().backward()
+    assert all(bool(p.grad.any()) for name, p in policy.named_trainable().items() if "lora_B" in name)
+
+
+def test_states_move_although_nothing_but_an_adapter_is_trained() -> None:
+    neighbour = AscentInStates()(BATCH, with_fresh_lora(deep_policy("llama")), 1000)
+    assert all(bool(step.any()) for step in neighbour.steps)
 
 
 def test_other_streams_and_the_stages_weights_do_not_matter() -> None:
