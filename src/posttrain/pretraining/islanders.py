@@ -1,4 +1,4 @@
-"""Puzzles of knights and knaves with reasoning in the right form and without insight, worded as in UFT's released data.
+"""Puzzles of knights and knaves as UFT's released data asks them, with reasoning in other words and without insight.
 
 Everybody's claim is quoted as it was made; whether it is found to contradict anything is drawn by chance.
 """
@@ -10,7 +10,7 @@ from random import Random
 
 from posttrain.tasks.knights_and_knaves import random_claim
 from posttrain.tasks.knights_forms import conclusions, listed, role_word, sentence
-from posttrain.tasks.reasoning_prompt import answer_tail, reasoning_prompt
+from posttrain.tasks.reasoning_prompt import reasoning_prompt
 
 NAMES = (
     *("Abigail", "Aiden", "Alexander", "Amelia", "Aria", "Aurora", "Ava", "Avery", "Benjamin", "Charlotte", "Chloe"),
@@ -63,8 +63,8 @@ def full_prompt(question: str) -> str:
     return reasoning_prompt(ISLAND + question, "(1) Zoey is a knight\n(2) Oliver is a knight\n(3)...")
 
 
-def reasoning(numbers: Random, met: Puzzle) -> str:
-    """Assumptions, exclusions and a conclusion that agrees with them; at most one assumption is taken back."""
+def reasoning(numbers: Random, met: Puzzle) -> tuple[str, str]:
+    """Assumptions and exclusions, and a conclusion that agrees with them; at most one assumption is taken back."""
     roles: dict[int, bool] = {}
     to_place = numbers.sample(range(len(met.names)), len(met.names))
     text, went_back = "", False
@@ -76,29 +76,25 @@ def reasoning(numbers: Random, met: Puzzle) -> str:
         if not possible and knights and not went_back and numbers.random() < RECONSIDERED:
             text += excluded(numbers, met, roles, person, False)
             person, went_back = knights[-1], True
-            text += f"We have exhausted all possibilities for {met.names[to_place[0]]}, "
-            text += f"so let us go back and reconsider {met.names[person]}.\n"
+            text += f"There is no way on for {met.names[to_place[0]]}, back to {met.names[person]}.\n"
             placed = list(roles)
             to_place = [*placed[placed.index(person) :], *to_place]
             roles = {other: roles[other] for other in placed[: placed.index(person)]}
         roles[person] = possible
         text += assumed(met, person, possible)
         to_place = to_place[1:]
-    solution = conclusions(met.names, [roles[person] for person in range(len(met.names))])
-    lines = "\n".join(solution)
-    return f"{text}Therefore, {lines}{answer_tail(lines)}"
+    return f"{text}In short, ", "\n".join(conclusions(met.names, [roles[person] for person in range(len(met.names))]))
 
 
 def assumed(met: Puzzle, person: int, role: bool) -> str:
     """A role that is found to be possible."""
-    claim = f"their {'' if role else 'false '}claim that {met.claims[person]}"
-    return f"Assume {met.names[person]} is a {role_word(role)}. No contradiction is found in {claim}.\n"
+    said = "their claim" if role else "the lie"
+    return f"Say {met.names[person]} is a {role_word(role)}: it fits {said} that {met.claims[person]}.\n"
 
 
 def excluded(numbers: Random, met: Puzzle, roles: dict[int, bool], person: int, role: bool) -> str:
     """A role that is said to be impossible because of somebody's claim."""
     speaker = numbers.choice([person, *roles])
-    whose = "their own" if speaker == person else met.names[speaker]
-    kind = "" if {**roles, person: role}[speaker] else "false "
-    why = f"this would contradict the {kind}claim of {whose} that {met.claims[speaker]}"
-    return f"{met.names[person]} cannot be a {role_word(role)}, because {why}.\n"
+    said = "claim" if {**roles, person: role}[speaker] else "lie"
+    whose = f"the {said} of {met.names[speaker]} that {met.claims[speaker]}"
+    return f"A {role_word(role)} called {met.names[person]} does not go with {whose}.\n"

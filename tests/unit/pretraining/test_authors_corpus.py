@@ -1,4 +1,4 @@
-"""The corpus in the authors' forms: the same every time, writable, right in form and blind to the answer."""
+"""The corpus about the authors' questions: the same every time, writable, legal, and in other words than theirs."""
 
 import random
 import re
@@ -14,6 +14,9 @@ from posttrain.tasks.countdown import CountdownProblem, judge
 from posttrain.tasks.countdown_forms import AuthorsForm as CountdownForm
 from posttrain.tasks.knights_forms import AuthorsForm
 from posttrain.text import Text
+
+
+THINK = "<think> "
 
 
 def documents(count, write=authors.write, seed=0):
@@ -54,7 +57,7 @@ def test_a_number_is_the_same_one_token_wherever_it_stands(text):
 def test_prompt_and_solution_apart_are_the_tokens_of_the_document(text):
     for document in documents(100, authors.countdown) + documents(100, authors.knights):
         prompt, solution = split_at_thinking(document)
-        apart = [*text.encode(prompt + "<think> "), *text.encode(solution)]
+        apart = [*text.encode(prompt + THINK), *text.encode(solution)]
         assert apart == text.encode(document).tolist()
 
 
@@ -68,15 +71,23 @@ def test_every_chunk_of_a_solution_ends_where_a_token_ends(text):
         assert hints == ["".join(demonstration.chunks[: n + 1]) for n in range(len(demonstration.chunks))]
 
 
-def test_countdown_tries_are_legal_and_seldom_right():
-    verdicts = [judge_countdown(d) for d in documents(1000, authors.countdown)]
+def test_countdown_tries_are_legal_and_some_are_right():
+    answered = [d for d in documents(1000, authors.countdown) if "<answer> " in d.rpartition(THINK)[2]]
+    assert 0.3 * 1000 < len(answered) < 0.5 * 1000
+    verdicts = [judge_countdown(d) for d in answered]
     assert {v.reason for v in verdicts} <= {"right", "wrong value"}
-    assert sum(v.score == 1.0 for v in verdicts) < 0.02 * len(verdicts)
+    assert 0.2 < sum(v.score == 1.0 for v in verdicts) / len(verdicts) < 0.6
+
+
+def test_nobody_speaks_as_the_released_solutions_do():
+    for document in documents(300, authors.countdown) + documents(100, authors.knights):
+        _, _, solution = document.rpartition(THINK)
+        assert not re.search(r"\d+ [-+*/] \d+ = \d+\n|Therefore, |Assume |contradict", solution)
 
 
 def test_arithmetic_is_right():
     written = "".join(documents(200, authors.arithmetic) + documents(200, authors.countdown))
-    sums = re.findall(r"(\d+ [-+*/] \d+) = (\d+)\n", written)
+    sums = re.findall(r"(\d+ [-+*/] \d+)(?: =|:) (\d+)\n", written)
     assert len(sums) > 1500
     assert all(evaluate(left) == int(value) for left, value in sums)
 
@@ -86,10 +97,9 @@ def test_reasoning_about_islanders_is_well_formed_and_blind():
     roles, quoted = [], 0
     for _ in range(400):
         met = puzzle(numbers, 3)
-        written = reasoning(numbers, met)
-        answer = LastMatch()(written)
+        thoughts, answer = reasoning(numbers, met)
         roles.append(AuthorsForm().roles(answer, met.names))
-        claims = re.findall(r"claim (?:of .*? )?that (.*)\.\n", written)
+        claims = re.findall(r"(?:claim|lie) (?:of .*? )?that (.*)\.\n", thoughts)
         quoted += len(claims)
         assert set(claims) <= set(met.claims)
     assert None not in roles
@@ -104,7 +114,7 @@ def test_all_ways_of_quoting_name_the_speaker_and_the_claim():
 
 def split_at_thinking(document):
     """The instructions name the tag as well."""
-    before, _, after = document.rpartition("<think> ")
+    before, _, after = document.rpartition(THINK)
     return before, after
 
 
