@@ -48,7 +48,14 @@ def _row(place: Row, line: str) -> RawRow:
         truth_column="answer",
         source_column="task",
         demonstration_column="demonstration",
+        facts=_facts(place, cells.get("facts")),
     )
+
+
+def _facts(place: Row, value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict | None):
+        raise place.fault("facts", f"an object was expected, got {described(value)}")
+    return value or {}
 
 
 def _demonstrations(place: Row, cells: Mapping[str, object]) -> tuple[Demonstration, ...]:

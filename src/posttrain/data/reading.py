@@ -28,7 +28,8 @@ def read_examples(
     ``{"numbers": [44, 19, 35], "target": 98}``), ``task`` (who checks it, see
     :data:`posttrain.data.checkers.CHECKERS`; not needed with ``checker``) and ``demonstration``: a list of chunks, or a
     text whose lines become the chunks, or ``{"chunks": [...], "tail": "..."}`` with the answer block apart, which a
-    hint then never shows. ``demonstrations`` holds a list of such values.
+    hint then never shows. ``demonstrations`` holds a list of such values, ``facts`` an object with whatever else a
+    method reads of an example.
 
     *Parquet*: verl's columns ``prompt`` (a chat with one message, used verbatim), ``data_source``,
     ``reward_model.ground_truth``, and for the demonstration ``hint`` (ordered chunks) and ``answer`` (the whole

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from posttrain.data.checkers import Checker, checker
 from posttrain.data.data_file import Entry
@@ -22,6 +23,7 @@ class RawRow:
         source: the data source or task, ``None`` if the row names none.
         demonstrations: possibly none.
         truth_column, source_column, demonstration_column: what the format calls them.
+        facts: what else the row tells of its example.
     """
 
     place: Row
@@ -32,6 +34,7 @@ class RawRow:
     truth_column: str
     source_column: str
     demonstration_column: str
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 def entry(row: RawRow, checkers: dict[str, Checker], source: str | None, demonstrated: bool) -> Entry:
@@ -56,6 +59,6 @@ def entry(row: RawRow, checkers: dict[str, Checker], source: str | None, demonst
         problem = checkers[source].problem(row.prompt, row.truth)
     except ValueError as error:
         raise row.place.fault(row.truth_column, str(error)) from error
-    facts = {"data_source": source, "row": row.place.number}
+    facts = {**row.facts, "data_source": source, "row": row.place.number}
     name = f"{row.place.path.stem}:{row.place.number}"
     return Entry(Example(name, row.prompt, answer, row.demonstrations, facts), problem)
