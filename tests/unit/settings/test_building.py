@@ -27,7 +27,8 @@ def values(kind):
     if isinstance(kind, Scalar):
         return SCALARS.get(kind.name)
     if isinstance(kind, Row):
-        return st.tuples(*(values(item) for item in kind.items)).map(list)
+        items = [values(item) for item in kind.items]
+        return None if None in items else st.tuples(*items).map(list)
     if isinstance(kind, Part):
         return settings_of(kind)
     if isinstance(kind, Words):
