@@ -28,6 +28,7 @@ from posttrain.settings.schema import Chosen, Part
 from posttrain.settings.tree import default_fields
 from posttrain.stage import Problems, Stage, Stream
 from posttrain.tasks.key_paths import KeyPaths
+from posttrain.tasks.tool_calls import ToolCalls
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/methods.md", "docs/tasks.md", "docs/command-line.md")
@@ -38,6 +39,8 @@ ORDER = ("sft", "rft", "sft_rft", "r3", "staged", "uft")
 """Methods from the simplest to those that build on it; any other follows by name."""
 HOMES = {"supervision": "sft", "reinforcement": "rft"}
 """Settings that several methods share, and the method whose section lists them."""
+TASKS_OF_THEIR_OWN = {"tl_training": ToolCalls()}
+"""The problems of methods that need more of an example than key paths have."""
 
 
 def main() -> int:
@@ -133,7 +136,7 @@ def markup(text: str) -> str:
 
 def composition(m: Method) -> str:
     """The stages of the method's recipe, read off the recipe itself."""
-    problem_set = KeyPaths()
+    problem_set = TASKS_OF_THEIR_OWN.get(m.name, KeyPaths())
     problems = Problems(problem_set.examples("train", 8, 0), problem_set.verify, Verified(problem_set.verify))
     module = __import__(f"posttrain.methods.{m.name}", fromlist=["recipe"])
     recipe: Recipe = module.recipe(problems, **build(m.name, {}))

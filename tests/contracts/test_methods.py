@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 
 from fixtures.models import Stranger, tiny_policy, weights
+from fixtures.tools import byte_policy, tool_problems
 from fixtures.toy import toy_problems
 from fixtures.training import (
     SMALL,
@@ -19,10 +20,11 @@ from fixtures.training import (
 from fixtures.walking import modules
 from posttrain.errors import UserError
 from posttrain.methods.tldr import ThreeLevels
+from posttrain.policy import Policy
 from posttrain.recipe import Later, Recipe
 from posttrain.rollouts.corrupted_copy import CorruptedCopy
 from posttrain.rollouts.corruption import Masked
-from posttrain.stage import Stage
+from posttrain.stage import Problems, Stage
 
 METHODS = pytest.mark.parametrize("method", modules("methods"), ids=lambda module: module.__name__.rpartition(".")[2])
 SMALL_SETTINGS = {
@@ -35,13 +37,20 @@ SMALL_SETTINGS = {
     "distillation": SMALL_DISTILLATION,
     "teacher": Stranger(),
 }
+ELSEWHERE = {"tl_training": (tool_problems, byte_policy)}
+"""Methods that need more of a problem than the toy ones have, with problems and a policy that suit them."""
 
 
-def small(method: ModuleType, steps: int) -> Recipe:
-    """The method on the toy problems, with every group of settings that it has made small."""
+def problems_and_policy(method: ModuleType) -> tuple[Problems, Policy]:
+    problems, policy = ELSEWHERE.get(method.__name__.rpartition(".")[2], (toy_problems, tiny_policy))
+    return problems(), policy()
+
+
+def small(method: ModuleType, problems: Problems, steps: int) -> Recipe:
+    """The method with every group of settings that it has made small."""
     known = inspect.signature(method.recipe).parameters
     chosen = {name: value for name, value in SMALL_SETTINGS.items() if name in known}
-    return method.recipe(toy_problems(), steps=steps, **chosen)
+    return method.recipe(problems, steps=steps, **chosen)
 
 
 def stages(recipe: Recipe) -> list[Stage]:
@@ -66,7 +75,7 @@ def test_its_recipe_is_documented_and_takes_settings_by_name_only(method: Module
 
 @METHODS
 def test_it_has_defaults_for_everything(method: ModuleType) -> None:
-    recipe = method.recipe(toy_problems(), steps=500)
+    recipe = method.recipe(problems_and_policy(method)[0], steps=500)
     assert isinstance(recipe, Recipe)
     assert [part.steps for part in recipe.stages if isinstance(part, Stage | Later)][-1] == 500
 
@@ -74,14 +83,14 @@ def test_it_has_defaults_for_everything(method: ModuleType) -> None:
 @METHODS
 def test_negative_steps_are_refused(method: ModuleType) -> None:
     with pytest.raises(UserError, match="steps cannot be negative"):
-        method.recipe(toy_problems(), steps=-1)
+        method.recipe(problems_and_policy(method)[0], steps=-1)
 
 
 @METHODS
 def test_it_trains_two_steps(method: ModuleType) -> None:
-    policy = tiny_policy()
+    problems, policy = problems_and_policy(method)
     before = weights(policy)
-    recipe = small(method, steps=2)
+    recipe = small(method, problems, steps=2)
     records = run_recipe(recipe, policy)
     assert len(records) == recipe.total_steps
     known = {part.name: part for part in recipe.stages if isinstance(part, Stage)}

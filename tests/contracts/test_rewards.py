@@ -8,29 +8,36 @@ from hypothesis import strategies as st
 
 from fixtures.parts import rewards
 from fixtures.sequences import rollout, spell
+from fixtures.tools import tool_example
 from fixtures.toy import toy_examples
 from fixtures.walking import Case
-from posttrain.types import Group, Verdict
+from posttrain.types import Example, Group, Verdict
 
 REWARDS = pytest.mark.parametrize("case", rewards(), ids=str)
-EXAMPLE = toy_examples(1)[0]
+TOY, CALL = toy_examples(1)[0], tool_example()
+GOLD = {"GradedToolCalls": (CALL, CALL.answer)}
+"""Rewards that judge other things than the toy problem, with an example and its gold answer."""
 
 
-def group(responses: list[str]) -> Group:
-    blank = rollout([5, 3], spell("ps"), example=EXAMPLE)
+def example_and_gold(case: Case) -> tuple[Example, str]:
+    return GOLD.get(case.part.__name__, (TOY, TOY.demonstrations[0].text))
+
+
+def group(case: Case, responses: list[str]) -> Group:
+    blank = rollout([5, 3], spell("ps"), example=example_and_gold(case)[0])
     return tuple(dataclasses.replace(blank, response=response) for response in responses)
 
 
 @REWARDS
 @given(responses=st.lists(st.text(), min_size=1, max_size=5))
 def test_a_verdict_per_rollout_on_any_text(case: Case, responses: list[str]) -> None:
-    verdicts = case.construct()(group(responses))
+    verdicts = case.construct()(group(case, responses))
     assert len(verdicts) == len(responses)
     assert all(isinstance(verdict, Verdict) for verdict in verdicts)
-    assert verdicts == case.construct()(group(responses))
+    assert verdicts == case.construct()(group(case, responses))
 
 
 @REWARDS
 def test_the_gold_answer_scores_one(case: Case) -> None:
-    (verdict,) = case.construct()(group([EXAMPLE.demonstrations[0].text]))
+    (verdict,) = case.construct()(group(case, [example_and_gold(case)[1]]))
     assert (verdict.score, verdict.valid) == (1.0, True)

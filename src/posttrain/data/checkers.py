@@ -12,6 +12,7 @@ from typing import Any
 
 from posttrain.data.place import described
 from posttrain.errors import unknown
+from posttrain.rewards.tool_calls import parse_call
 from posttrain.tasks.chain_sums import ChainSums
 from posttrain.tasks.countdown import Countdown, CountdownProblem
 from posttrain.tasks.equivalence import SameNumber
@@ -19,6 +20,7 @@ from posttrain.tasks.key_paths import ACTIONS, KeyPaths
 from posttrain.tasks.knights_and_knaves import KnightsAndKnaves, KnightsProblem, puzzle_key
 from posttrain.tasks.knights_logic import ATOMS, CONNECTIVES, Claim
 from posttrain.tasks.mathematics import Mathematics
+from posttrain.tasks.tool_calls import ToolCalls
 from posttrain.types import Example, Verdict
 
 
@@ -77,6 +79,10 @@ def _key_paths() -> Checker:
     return Checker(KeyPaths().verify, path)
 
 
+def _tool_calls() -> Checker:
+    return Checker(ToolCalls().verify, tool_call)
+
+
 CHECKERS: Mapping[str, Callable[[], Checker]] = {
     "countdown": _countdown,
     "kk_logic": _knights,
@@ -89,6 +95,7 @@ CHECKERS: Mapping[str, Callable[[], Checker]] = {
     "gsm8k": _numbers,
     "chain_sums": _chain_sums,
     "key_paths": _key_paths,
+    "tool_calls": _tool_calls,
 }
 """A function per name, so that reading numbers does not ask for the library that checks formulas."""
 
@@ -166,4 +173,11 @@ def path(truth: object) -> str:
     """A string of actions."""
     if not isinstance(truth, str) or not truth or set(truth) - set(ACTIONS):
         raise ValueError(f"the answer must be a string of the actions {ACTIONS}, got {described(truth)}")
+    return truth
+
+
+def tool_call(truth: object) -> str:
+    """A call as text, ``name(parameter=value)``; the tools on offer are a fact of the row."""
+    if not isinstance(truth, str) or parse_call(truth, {}) is None:
+        raise ValueError(f"the answer must be a call such as find(city='x'), got {described(truth)}")
     return truth

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from posttrain.errors import UserError
 from posttrain.selection.candidates import Memoryless, emphasised, written
 from posttrain.types import Progress, TrainingSequence
 
@@ -139,6 +140,8 @@ class FaultEmphasis:
         return Memoryless(self._choose)
 
     def _choose(self, sequences: Sequence[TrainingSequence], now: Progress) -> list[TrainingSequence]:
+        if not all("faulty" in s.rollout.labels for s in sequences):
+            raise UserError("FaultEmphasis needs to know which texts are faulty; collect them with Contrasts")
         faulty = {_pair(s): s for s in sequences if s.rollout.labels["faulty"]}
         correct = [s for s in sequences if not s.rollout.labels["faulty"]]
         return [self._emphasised(s, faulty[_pair(s)]) if s.rollout.labels["paired"] else s for s in correct]

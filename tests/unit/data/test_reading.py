@@ -124,6 +124,24 @@ def test_several_tasks_in_one_file(lines: Write) -> None:
     assert scores == [1.0] * 6
 
 
+CALL_LINE = {
+    "prompt": "user: where? call: find(city='a') output: error call: ",
+    "answer": "find(city='b')",
+    "task": "tool_calls",
+    "demonstration": "find(city='b')",
+    "facts": {"tools": {"find": ["city"]}, "row": "overwritten"},
+}
+
+
+def test_a_row_may_tell_more_of_its_example(lines: Write) -> None:
+    file = read_examples(lines(CALL_LINE, {**GOOD_LINE, "facts": None}))
+    calling, plain = file.all_examples
+    assert calling.facts == {"tools": {"find": ["city"]}, "data_source": "tool_calls", "row": 1}
+    assert plain.facts == {"data_source": "countdown", "row": 2}
+    assert file.verify("find('b')", calling).score == 1.0
+    assert file.verify("find('a')", calling).score == 0.1
+
+
 def without(row: dict[str, Any], column: str) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key != column}
 
@@ -161,6 +179,9 @@ def without(row: dict[str, Any], column: str) -> dict[str, Any]:
         ({**GOOD_LINE, "demonstrations": "x"}, r"row 2, column 'demonstrations': a list was expected"),
         ({**GOOD_LINE, "task": "chain_sums", "answer": 12}, r"row 2, column 'answer': the answer must be a digit"),
         ({**GOOD_LINE, "task": "key_paths", "answer": "abc"}, r"row 2, column 'answer': .*actions"),
+        ({**GOOD_LINE, "facts": [1]}, r"row 2, column 'facts': an object was expected, got list"),
+        ({**CALL_LINE, "answer": "it is sunny"}, r"row 2, column 'answer': the answer must be a call such as"),
+        ({**CALL_LINE, "answer": 3}, r"row 2, column 'answer': the answer must be a call such as"),
         ({**GOOD_LINE, "task": "gsm8k", "answer": []}, r"row 2, column 'answer': the answer must be text"),
         ({**GOOD_LINE, "task": "kk_logic", "answer": {"names": ["A"], "solution": [1]}}, r"'answer': solution must be"),
         ({**GOOD_LINE, "task": "kk_logic", "answer": {"names": ["A"], "solution": []}}, r"1 names but 0 roles"),

@@ -15,7 +15,6 @@ from posttrain.tasks.countdown_forms import AuthorsForm as CountdownForm
 from posttrain.tasks.knights_forms import AuthorsForm
 from posttrain.text import Text
 
-
 THINK = "<think> "
 
 

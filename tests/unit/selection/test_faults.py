@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures.sequences import NOW, sequence, spell
+from posttrain.errors import UserError
 from posttrain.rollouts.contrasts import Contrasts
 from posttrain.selection.faults import ClippedRatio, FaultEmphasis, Logistic, RatioOfLosses, Static
 from posttrain.types import TrainingSequence
@@ -125,6 +126,11 @@ def test_pairs_are_found_within_their_group() -> None:
 def test_a_text_without_a_variant_stays_as_it_is() -> None:
     row = labelled(pair([0.0] * 5, [0.0] * 4)[0], faulty=0.0, paired=0.0)
     assert FaultEmphasis().start(0)([row], None, NOW) == [row]
+
+
+def test_texts_of_another_source_are_refused() -> None:
+    with pytest.raises(UserError, match="collect them with Contrasts"):
+        FaultEmphasis().start(0)([sequence([5, 3], spell("pg"))], None, NOW)
 
 
 def test_it_reads_what_the_source_marks() -> None:
