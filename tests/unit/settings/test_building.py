@@ -23,7 +23,7 @@ SCALARS = {"int": st.integers(2, 50), "float": FLOATS, "bool": st.booleans(), "N
 
 
 def values(kind):
-    """Plain values that fit a kind; texts are left alone, because parts allow only some."""
+    """Plain values that fit a kind; texts that have a default are left alone, because parts allow only some."""
     if isinstance(kind, Scalar):
         return SCALARS.get(kind.name)
     if isinstance(kind, Row):
@@ -45,7 +45,9 @@ def named(part):
 def settings_of(part):
     fields = {name: values(field.kind) for name, field in part.fields.items() if name != "dual"}
     known = {name: strategy for name, strategy in fields.items() if strategy is not None}
-    required = {name: known[name] for name, field in part.fields.items() if field.default is None}
+    required = {
+        n: known.get(n, st.text("abc", min_size=1)) for n, field in part.fields.items() if field.default is None
+    }
     optional = {name: strategy for name, strategy in known.items() if name not in required}
     return st.fixed_dictionaries(required, optional=optional)
 
