@@ -41,6 +41,13 @@ STILL = dataclasses.replace(SMALL_DISTILLATION, weight_decay=0.0)
 DIVERGENCES = [Sampled(), ReverseKl(), ForwardKl(), HardTarget(), JensenShannon()]
 
 
+def named(part: object) -> str:
+    return type(part).__name__
+
+
+EVERY = pytest.mark.parametrize("divergence", DIVERGENCES, ids=named)
+
+
 def distilled(settings: Distillation = SMALL_DISTILLATION, steps: int = 2, teacher=Stranger()) -> Stage:
     return opd.stage(toy_problems(), steps, settings, teacher)
 
@@ -90,7 +97,7 @@ def test_on_average_the_sampled_form_descends_the_exact_divergence() -> None:
     torch.testing.assert_close(sampled, exact, rtol=0, atol=ROUNDING)
 
 
-@pytest.mark.parametrize("objective", [ForwardKl(), HardTarget(), JensenShannon()], ids=str)
+@pytest.mark.parametrize("objective", [ForwardKl(), HardTarget(), JensenShannon()], ids=named)
 def test_it_is_none_of_the_others(objective) -> None:
     sampled = along_the_table(ClippedPolicy(), credited(), P.exp())
     other = along_the_table(objective, [sequence([1, 2], spell("ps"))], torch.ones(1))
@@ -104,7 +111,7 @@ def one_update(divergence, **changes) -> Distillation:
     return dataclasses.replace(STILL, divergence=divergence, groups_per_update=None, **changes)
 
 
-@pytest.mark.parametrize("divergence", [Sampled(), ReverseKl(), ForwardKl(), JensenShannon()], ids=str)
+@pytest.mark.parametrize("divergence", [Sampled(), ReverseKl(), ForwardKl(), JensenShannon()], ids=named)
 def test_a_student_that_is_its_teacher_has_nothing_to_learn(divergence) -> None:
     itself, another = (distilled(one_update(divergence), 1, teacher) for teacher in (Snapshot(), Stranger()))
     assert float(gradient_of(itself, tiny_policy()).abs().max()) <= GRADIENT
@@ -118,7 +125,7 @@ def test_the_sampled_form_then_does_not_even_pass_the_model() -> None:
     assert all(torch.equal(value, weights(policy)[name]) for name, value in weights(tiny_policy()).items())
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES, ids=str)
+@EVERY
 def test_the_same_answer_eight_times_teaches_what_it_teaches_once(divergence) -> None:
     made = rollout([5, 3, 4, 7, 0], spell("pssss"))
     other = rollout([6, 3, 0], spell("pss"))
@@ -169,7 +176,7 @@ def test_advantages_are_the_teachers_log_ratio_at_the_sampling_temperature(tempe
         torch.testing.assert_close(seen.advantages[made.uid], expected, rtol=MODEL, atol=MODEL)
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES, ids=str)
+@EVERY
 def test_the_teacher_never_moves_and_the_student_comes_nearer(divergence) -> None:
     stage = distilled(dataclasses.replace(STILL, divergence=divergence, learning_rate=3e-3), 12)
     policy = tiny_policy()

@@ -95,10 +95,10 @@ class JensenShannon:
     """``m KL(teacher || mixture) + (1 - m) KL(policy || mixture)``, mixture ``m q + (1 - m) p`` (GKD, 2306.13649).
 
     Divided by ``m`` it tends to the forward divergence as ``m`` goes to 0, divided by ``1 - m`` to the reverse one as
-    ``m`` goes to 1.
+    ``m`` goes to 1; at 0 and 1 themselves it is those (as in TRL), where the formula would be 0.
 
     Args:
-        mixing: the teacher's part ``m`` of the mixture, between 0 and 1.
+        mixing: the teacher's part ``m`` of the mixture, from 0 to 1.
         teacher: a frozen policy.
     """
 
@@ -106,9 +106,9 @@ class JensenShannon:
     teacher: str = "teacher"
 
     def __post_init__(self) -> None:
-        """Refuse a mixture of one."""
-        if not 0 < self.mixing < 1:
-            raise ValueError(f"mixing lies between 0 and 1, got {self.mixing}; the ends are ForwardKl and ReverseKl")
+        """Refuse parts that do not make a whole."""
+        if not 0 <= self.mixing <= 1:
+            raise ValueError(f"mixing lies between 0 and 1, got {self.mixing}")
 
     @property
     def needs(self) -> frozenset[str]:
@@ -125,6 +125,8 @@ class JensenShannon:
 
     def between(self, logits: Tensor, taught: Tensor) -> Tensor:
         """Float["n v"] of the policy, Float["n v"] of the teacher -> Float["n"], at most ``log 2`` for even mixing."""
+        if self.mixing in (0, 1):
+            return kl(logits, taught) if self.mixing else kl(taught, logits)
         own, other = torch.log_softmax(logits, -1), torch.log_softmax(taught, -1)
         mixture = torch.logaddexp(other + math.log(self.mixing), own + math.log1p(-self.mixing))
         return self.mixing * kl(other, mixture) + (1 - self.mixing) * kl(own, mixture)

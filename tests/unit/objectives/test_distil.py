@@ -120,9 +120,15 @@ def test_even_mixing_is_symmetric_and_bounded() -> None:
     assert float(losses(JensenShannon(), opposed, opposed.roll(1, 1))[0]) == pytest.approx(math.log(2), abs=ROUNDING)
 
 
-@pytest.mark.parametrize("mixing", [0.0, 1.0, -0.1])
-def test_a_mixture_of_one_is_refused(mixing: float) -> None:
-    with pytest.raises(ValueError, match="the ends are ForwardKl and ReverseKl"):
+@pytest.mark.parametrize(("mixing", "end"), [(0.0, ForwardKl()), (1.0, ReverseKl())])
+def test_at_its_very_ends_it_is_them(mixing: float, end) -> None:
+    for one, other in zip(losses(end, TABLE, TAUGHT), losses(JensenShannon(mixing), TABLE, TAUGHT), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("mixing", [-0.1, 1.1])
+def test_parts_that_make_no_whole_are_refused(mixing: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
         JensenShannon(mixing)
 
 

@@ -26,7 +26,7 @@ BOUND_TO_OTHERS = ("dual", "every", "first_layer", "last_layer", "looking")
 
 
 def values(kind):
-    """Plain values that fit a kind; texts are left alone, because parts allow only some."""
+    """Plain values that fit a kind; texts that have a default are left alone, because parts allow only some."""
     if isinstance(kind, Scalar):
         return SCALARS.get(kind.name)
     if isinstance(kind, Row):
@@ -56,7 +56,9 @@ def named(part):
 def settings_of(part):
     fields = {name: values(field.kind) for name, field in part.fields.items() if name not in BOUND_TO_OTHERS}
     known = {name: strategy for name, strategy in fields.items() if strategy is not None}
-    required = {name: known[name] for name, field in part.fields.items() if field.default is None}
+    required = {
+        n: known.get(n, st.text("abc", min_size=1)) for n, field in part.fields.items() if field.default is None
+    }
     optional = {name: strategy for name, strategy in known.items() if name not in required}
     return st.fixed_dictionaries(required, optional=optional)
 

@@ -17,7 +17,7 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 @pytest.mark.parametrize("method", method_names())
 def test_every_method_can_be_built_with_every_preset(name: str, method: str) -> None:
     built = build(method, settings_for(preset(name), method))
-    for part in ("reinforcement", "supervision"):
+    for part in ("reinforcement", "supervision", "actor_critic", "distillation"):
         if part in built:
             assert built[part].tokens_per_microbatch == 4096
 
