@@ -54,7 +54,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[RunSpec]:
 
 
 def comparison(base: Path, out: Path, **changes: Any) -> CompareSpec:
-    settings: dict[str, Any] = {"methods": ("sft", "uft"), "seeds": 2, "arguments": ARGUMENTS} | changes
+    settings: dict[str, Any] = {"arms": {"sft": "sft", "uft": "uft"}, "seeds": 2, "arguments": ARGUMENTS} | changes
     return CompareSpec(out=str(out), run=small_spec("sft", base, out, steps=2, arguments={}), **settings)
 
 
@@ -107,9 +107,19 @@ def test_tuning_is_on_other_problems_and_another_seed(tmp_path, base, ran):
         assert [r["accuracy"] for r in mine] == [best]
 
 
+def test_a_method_in_two_arms(tmp_path, base, ran):
+    arms = {"weak": "uft", "strong": "uft"}
+    arguments = {arm: {**ARGUMENTS["uft"], "likelihood": value} for arm, value in (("weak", 0.001), ("strong", 1.0))}
+    found = compare(comparison(base, tmp_path, arms=arms, arguments=arguments, seeds=1), Silent())
+    assert [(row["method"], row["variant_of"]) for row in found] == [("weak", "uft"), ("strong", "uft")]
+    assert [spec.arguments["likelihood"] for spec in ran] == [0.001, 1.0]
+    (pair,) = json.loads((tmp_path / "paired.json").read_text())
+    assert (pair["first"], pair["second"]) == ("weak", "strong")
+
+
 def test_another_choice_is_another_run(tmp_path, base, ran):
     for value in ("1e-4", "1e-3"):
-        compare(comparison(base, tmp_path, methods=("sft",), seeds=1, tune={"learning_rate": (value,)}), Silent())
+        compare(comparison(base, tmp_path, arms={"sft": "sft"}, seeds=1, tune={"learning_rate": (value,)}), Silent())
     assert len(ran) == 4
     assert [row["learning_rate"] for row in numbers(tmp_path)] == [1e-3]
 

@@ -18,26 +18,34 @@ from posttrain.runs.budget import refuse_tuned_budget
 from posttrain.runs.compare import CompareSpec
 from posttrain.runs.problems import read_problems
 from posttrain.settings.catalogue import method as described
+from posttrain.settings.catalogue import method_names
 from posttrain.settings.overrides import apply, settings_named
 from posttrain.settings.presets import settings_for
 
+ARM_NAME = re.compile(r"[\w-]+")
 OUTSIDE_BRACKETS = re.compile(r",(?![^\[{(]*[\]})])")
 
 
 def compare(
-    methods: Annotated[list[str], typer.Argument(metavar="METHOD...", help="The arms, e.g. sft rft uft.")],
+    methods: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="METHOD...",
+            help="The arms, e.g. sft rft uft; NAME=METHOD for a method with several, as in narrow=lora wide=lora.",
+        ),
+    ],
     model: options.Model = None,
     task: options.Task = None,
     data: options.File = None,
     steps: options.Steps = None,
-    seeds: Annotated[int, typer.Option(help="Measured runs per method.", metavar="N")] = 3,
+    seeds: Annotated[int, typer.Option(help="Measured runs per arm.", metavar="N")] = 3,
     tune: Annotated[
         list[str] | None,
         typer.Option(help="Choose a setting on the validation split first.", metavar="NAME=A,B,C"),
     ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a setting of one method or of all.", metavar="[METHOD:]PATH=VALUE"),
+        typer.Option("--set", help="Change a setting of one arm or of all.", metavar="[ARM:]PATH=VALUE"),
     ] = None,
     workers: Annotated[int, typer.Option(help="Runs at a time.", metavar="N")] = 1,
     out: options.Out = None,
@@ -73,24 +81,23 @@ def compare_spec(
         UserError: an unknown method or setting, a value that does not fit, problems or a model that are not there.
     """
     checks.at_least(1, {"seeds": seeds, "workers": workers})
-    for name in methods:
-        described(name)
-    of_task, per_method = shared_out(methods, assignments)
-    shared = run_spec(Written({"method": methods[0]}), given, of_task, preset_name)
+    arms = named_arms(methods)
+    of_task, per_arm = shared_out(arms, assignments)
+    shared = run_spec(Written({"method": next(iter(arms.values()))}), given, of_task, preset_name)
     chosen = chosen_preset(preset_name, shared.model)
     checks.run_spec(shared)
     checks.not_a_file(shared.out)
-    arguments = {name: apply(name, settings_for(chosen, name), per_method[name]) for name in methods}
-    candidates = tuning(methods, tune, arguments)
-    refuse_tuned_budget(methods, candidates)
-    return CompareSpec(tuple(methods), shared.out, shared, seeds, candidates, arguments, workers)
+    arguments = {arm: apply(method, settings_for(chosen, method), per_arm[arm]) for arm, method in arms.items()}
+    candidates = tuning(arms, tune, arguments)
+    refuse_tuned_budget(arms, candidates)
+    return CompareSpec(arms, shared.out, shared, seeds, candidates, arguments, workers)
 
 
 def _start(spec: CompareSpec, preset: str | None) -> None:
     problems = checks.problems(spec.run)
     if spec.tune:
         read_problems(replace(spec.run, evaluation_split="validation"))
-    announce(preset, spec.run.model, spec.methods)
+    announce(preset, spec.run.model, list(dict.fromkeys(spec.arms.values())))
     failures.working_folder.set(Path(spec.out))
     from posttrain.runs.compare import compare as carry_out
     from posttrain.runs.terminal import Terminal
@@ -104,36 +111,57 @@ def _start(spec: CompareSpec, preset: str | None) -> None:
     typer.echo(f"comparison: {Path(spec.out) / 'report.html'}")
 
 
-def shared_out(methods: Sequence[str], assignments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """Assignments of the task, and per method its own: those with its name before a colon and those for all.
+def named_arms(written: Sequence[str]) -> dict[str, str]:
+    """Arms by name, each with its method: ``lora`` is the arm of that name, ``narrow=lora`` the arm ``narrow``.
 
     Raises:
-        UserError: a method that is not compared, or a setting that none of them has.
+        UserError: an unknown method, a name that stands twice or is no word, or that is another method's.
+    """
+    arms: dict[str, str] = {}
+    for text in written:
+        name, equals, method = text.partition("=")
+        method = method if equals else name
+        described(method)
+        if not ARM_NAME.fullmatch(name):
+            raise UserError(f"an arm's name is made of letters, digits, _ and -, got {name!r}")
+        if name != method and name in method_names():
+            raise UserError(f"{text!r} would call an arm by the name of another method; call it something else")
+        if name in arms:
+            raise UserError(f"two arms are called {name!r}; name one of them, as in second={method}")
+        arms[name] = method
+    return arms
+
+
+def shared_out(arms: Mapping[str, str], assignments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Assignments of the task, and per arm its own: those with its name before a colon and those for all.
+
+    Raises:
+        UserError: an arm that is not compared, or a setting that none of them has.
     """
     of_task: list[str] = []
-    per_method: dict[str, list[str]] = {name: [] for name in methods}
+    per_arm: dict[str, list[str]] = {name: [] for name in arms}
     for assignment in assignments:
         path = assignment.partition("=")[0]
-        method, colon, _ = path.partition(":")
+        arm, colon, _ = path.partition(":")
         if path.startswith("task."):
             of_task.append(assignment)
-        elif colon and method not in per_method:
-            raise unknown("method of this comparison", method, methods)
+        elif colon and arm not in per_arm:
+            raise unknown("arm of this comparison", arm, arms)
         elif colon:
-            per_method[method].append(assignment[len(method) + 1 :])
+            per_arm[arm].append(assignment[len(arm) + 1 :])
         else:
-            for name in _having(methods, path, assignment):
-                per_method[name].append(assignment)
-    return of_task, per_method
+            for name in _having(arms, path, assignment):
+                per_arm[name].append(assignment)
+    return of_task, per_arm
 
 
 def tuning(
-    methods: Sequence[str], tune: Sequence[str], arguments: Mapping[str, Mapping[str, Any]]
+    arms: Mapping[str, str], tune: Sequence[str], arguments: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, tuple[str, ...]]:
-    """Settings to tune and their candidate values as written, checked for every method that has the setting.
+    """Settings to tune and their candidate values as written, checked for every arm that has the setting.
 
     Raises:
-        UserError: not of the form NAME=A,B,C, a setting that no method has, or a value that does not fit.
+        UserError: not of the form NAME=A,B,C, a setting that no arm has, or a value that does not fit.
     """
     candidates: dict[str, tuple[str, ...]] = {}
     for option in tune:
@@ -143,15 +171,16 @@ def tuning(
             raise UserError(f"--tune takes name=a,b,c, as in --tune learning_rate=1e-4,3e-4, got {option!r}")
         if name in candidates or len(set(values)) != len(values):
             raise UserError(f"--tune {name} names something twice; give every value once")
-        for method in _having(methods, name, f"{name}={values[0]}"):
+        for arm in _having(arms, name, f"{name}={values[0]}"):
             for value in values:
-                apply(method, arguments[method], [f"{name}={value}"])
+                apply(arms[arm], arguments[arm], [f"{name}={value}"])
         candidates[name] = values
     return candidates
 
 
-def _having(methods: Sequence[str], path: str, assignment: str) -> list[str]:
-    having = [name for name in methods if settings_named(name, path)]
+def _having(arms: Mapping[str, str], path: str, assignment: str) -> list[str]:
+    having = [arm for arm, method in arms.items() if settings_named(method, path)]
+    last = list(arms)[-1]
     if not having:
-        apply(methods[-1], {}, [assignment])  # says what is unknown, and what is near it
-    return having or [methods[-1]]
+        apply(arms[last], {}, [assignment])  # says what is unknown, and what is near it
+    return having or [last]

@@ -68,8 +68,8 @@ def recipe(
         costs: of a demonstration and of a pair (1 and 1).
         prompts: whether the two stages may have prompts in common (disjoint).
         order_seed: of the fixed order that examples are taken from.
-        supervision: of the first stage; an update holds at most all its examples.
-        preferences: of the second stage, likewise.
+        supervision: of the first stage (batches of 16, learning rate 5e-5); an update holds at most all its examples.
+        preferences: of the second stage, likewise (batches of 16, learning rate 5e-6, beta 1.0).
     """
     if epochs is not None and not 0 < epochs < math.inf:
         raise UserError(f"epochs must be above 0, got {epochs}")

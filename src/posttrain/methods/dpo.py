@@ -79,5 +79,11 @@ def stage(problems: Problems, steps: int, preferences: Preferences) -> Stage:
 
 
 def recipe(problems: Problems, *, steps: int = 500, preferences: Preferences = Preferences()) -> Recipe:
-    """One stage of ``steps`` updates; every example needs a demonstration and a rejected answer."""
+    """One stage.
+
+    Args:
+        problems: every example needs a demonstration and a rejected answer.
+        steps: updates (500).
+        preferences: how pairs are learnt from.
+    """
     return Recipe((stage(problems, steps, preferences),))

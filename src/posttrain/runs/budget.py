@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from posttrain.errors import UserError
@@ -23,16 +23,20 @@ def updates_per_step(method: str, arguments: Mapping[str, Any]) -> int | None:
     return 1 if groups is None or groups < 1 else -(-prompts // int(groups))
 
 
-def shared_updates(methods: Sequence[str], arguments: Mapping[str, Mapping[str, Any]]) -> int:
+def shared_updates(arms: Mapping[str, str], arguments: Mapping[str, Mapping[str, Any]]) -> int:
     """Updates per collection that ``sft`` has to match; 1 if nothing is sampled.
+
+    Args:
+        arms: name of an arm -> its method.
+        arguments: name of an arm -> the method's arguments.
 
     Raises:
         UserError: the reinforced arms differ in it, so that there is no one number for ``sft``.
     """
-    found = {m: updates_per_step(m, arguments.get(m, {})) for m in methods}
-    counts = {m: count for m, count in found.items() if count is not None}
-    if "sft" in methods and len(set(counts.values())) > 1:
-        said = ", ".join(f"{m} {count}" for m, count in counts.items())
+    found = {arm: updates_per_step(method, arguments.get(arm, {})) for arm, method in arms.items()}
+    counts = {arm: count for arm, count in found.items() if count is not None}
+    if "sft" in arms.values() and len(set(counts.values())) > 1:
+        said = ", ".join(f"{arm} {count}" for arm, count in counts.items())
         raise UserError(
             f"sft cannot make as many updates as every other arm, whose updates per step differ ({said}); "
             "set the same groups_per_update and prompts_per_step for them"
@@ -40,14 +44,14 @@ def shared_updates(methods: Sequence[str], arguments: Mapping[str, Mapping[str, 
     return max(counts.values(), default=1)
 
 
-def refuse_tuned_budget(methods: Sequence[str], tuned: Iterable[str]) -> None:
+def refuse_tuned_budget(arms: Collection[str], tuned: Iterable[str]) -> None:
     """Refuse to tune what decides how many answers an arm samples or how many updates it makes.
 
     Raises:
         UserError: naming the setting; several arms, each with its best value, would not have equal budgets.
     """
     for setting in tuned:
-        if len(methods) > 1 and setting.removeprefix("reinforcement.") in BUDGET:
+        if len(arms) > 1 and setting.removeprefix("reinforcement.") in BUDGET:
             raise UserError(
                 f"--tune {setting} would give every arm another budget; set it for all of them with --set {setting}=…"
             )

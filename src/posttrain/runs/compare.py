@@ -37,17 +37,17 @@ class CompareSpec:
     """A comparison.
 
     Args:
-        methods: the arms.
+        arms: name -> method; the arms, in the order in which they are shown. A method may stand in several.
         out: the comparison's folder.
         run: what all arms share; its method, folder and seed are replaced.
         seeds: measured runs per arm, seeds 0 … seeds - 1.
         tune: settings and their candidate values, tuned one after the other in this order on the validation split;
             an arm that lacks a setting passes over it.
-        arguments: per method, its arguments.
+        arguments: per arm, its method's arguments.
         workers: runs at a time.
     """
 
-    methods: tuple[str, ...]
+    arms: Mapping[str, str]
     out: str
     run: RunSpec
     seeds: int = 3
@@ -57,10 +57,8 @@ class CompareSpec:
 
     def __post_init__(self) -> None:
         """Refuse empty comparisons."""
-        if not self.methods:
+        if not self.arms:
             raise UserError("name at least one method to compare")
-        if len(set(self.methods)) != len(self.methods):
-            raise UserError("a method is named twice; every arm needs a name of its own")
         if self.seeds < 1:
             raise UserError(f"--seeds must be at least 1, got {self.seeds}")
 
@@ -84,39 +82,46 @@ def compare(spec: CompareSpec, display: Display, problems: RunProblems | None = 
     path = Path(spec.out)
     with folder.disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-    first = dataclasses.replace(spec.run, method=spec.methods[0], arguments=spec.arguments.get(spec.methods[0], {}))
-    updates = shared_updates(spec.methods, spec.arguments)
-    if updates > 1 and {"sft", "sft_rft"} & set(spec.methods):
+    arm, method = next(iter(spec.arms.items()))
+    first = dataclasses.replace(spec.run, method=method, arguments=spec.arguments.get(arm, {}))
+    updates = shared_updates(spec.arms, spec.arguments)
+    if updates > 1 and {"sft", "sft_rft"} & set(spec.arms.values()):
         display.say(f"supervised stages get {updates} updates for every step, as many as the reinforced arms make")
     base = shared_base(first, path, display, problems)
     chosen = _tuned(spec, display)
-    specs = [_run_spec(spec, m, seed, chosen[m]) for seed in range(spec.seeds) for m in spec.methods]
-    write_results(spec, specs)
-    run_all(specs, base, spec.workers, display, "comparing", lambda: write_results(spec, specs))
-    rows = write_results(spec, specs)
-    _refuse_diverged(specs)
+    runs = [(arm, _run_spec(spec, arm, seed, chosen[arm])) for seed in range(spec.seeds) for arm in spec.arms]
+    write_results(spec, runs)
+    specs = [run for _, run in runs]
+    run_all(specs, base, spec.workers, display, "comparing", lambda: write_results(spec, runs))
+    rows = write_results(spec, runs)
+    _refuse_diverged(runs)
     return rows
 
 
-def _refuse_diverged(specs: Sequence[RunSpec]) -> None:
+def _refuse_diverged(runs: Sequence[tuple[str, RunSpec]]) -> None:
     """Say which measured run has no result; an arm without one of its seeds is no arm to compare."""
-    for run in specs:
+    for arm, run in runs:
         why = None if finished(run) else reason(Path(run.out))
         if why is not None:
             raise UserError(
-                f"{run.method} with seed {run.seed} diverged ({why}); give it a lower learning rate, as in "
-                f"--set {run.method}:learning_rate=1e-5, and another folder with --out"
+                f"{arm} with seed {run.seed} diverged ({why}); give it a lower learning rate, as in "
+                f"--set {arm}:learning_rate=1e-5, and another folder with --out"
             )
 
 
-def write_results(spec: CompareSpec, specs: Sequence[RunSpec]) -> list[dict[str, Any]]:
-    """Write rows, pairs and page of the runs that have finished; nothing if there is none."""
+def write_results(spec: CompareSpec, runs: Sequence[tuple[str, RunSpec]]) -> list[dict[str, Any]]:
+    """Write rows, pairs and page of the runs that have finished; nothing if there is none.
+
+    Args:
+        spec: the comparison.
+        runs: the name of an arm and one of its runs.
+    """
     path = Path(spec.out)
-    done = [run for run in specs if finished(run)]
-    rows = [_row(path, run, folder.read_json(Path(run.out) / folder.SUMMARY)) for run in done]
+    done = [(arm, run) for arm, run in runs if finished(run)]
+    rows = [_row(path, arm, run, folder.read_json(Path(run.out) / folder.SUMMARY)) for arm, run in done]
     if rows:
         folder.write_json(path / COMPARISON, rows)
-        folder.write_json(path / PAIRED, paired_rows(path, _of_complete_seeds(rows, spec.methods), spec.methods))
+        folder.write_json(path / PAIRED, paired_rows(path, _of_complete_seeds(rows, len(spec.arms)), tuple(spec.arms)))
         from posttrain.report.comparison_page import write_comparison_page
 
         with folder.disk_errors(path):
@@ -124,10 +129,10 @@ def write_results(spec: CompareSpec, specs: Sequence[RunSpec]) -> list[dict[str,
     return rows
 
 
-def _of_complete_seeds(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> list[Mapping[str, Any]]:
+def _of_complete_seeds(rows: Sequence[Mapping[str, Any]], arms: int) -> list[Mapping[str, Any]]:
     """The rows of the seeds that every arm has finished: pairs need both sides."""
     seeds = [row["seed"] for row in rows]
-    return [row for row in rows if seeds.count(row["seed"]) == len(methods)]
+    return [row for row in rows if seeds.count(row["seed"]) == arms]
 
 
 @dataclass(frozen=True)
@@ -137,34 +142,34 @@ class _Chosen:
     arguments: Mapping[str, Any]
     tuned: tuple[str, ...] = ()
 
-    def name(self, method: str, seed: int) -> str:
+    def name(self, arm: str, seed: int) -> str:
         """A folder's name: runs with other tuned values are other runs."""
-        return "-".join(UNFIT_FOR_A_NAME.sub("_", part) for part in (method, *self.tuned, f"seed{seed}"))
+        return "-".join(UNFIT_FOR_A_NAME.sub("_", part) for part in (arm, *self.tuned, f"seed{seed}"))
 
 
-def _run_spec(spec: CompareSpec, method: str, seed: int, chosen: _Chosen) -> RunSpec:
-    out = str(Path(spec.out) / "runs" / chosen.name(method, seed))
-    run = dataclasses.replace(spec.run, method=method, seed=seed, out=out, arguments=chosen.arguments)
-    return with_equal_updates(run, shared_updates(spec.methods, spec.arguments))
+def _run_spec(spec: CompareSpec, arm: str, seed: int, chosen: _Chosen) -> RunSpec:
+    out = str(Path(spec.out) / "runs" / chosen.name(arm, seed))
+    run = dataclasses.replace(spec.run, method=spec.arms[arm], seed=seed, out=out, arguments=chosen.arguments)
+    return with_equal_updates(run, shared_updates(spec.arms, spec.arguments))
 
 
 def _tuned(spec: CompareSpec, display: Display) -> dict[str, _Chosen]:
-    """Per method its arguments, with every tuned setting at its best value on the validation split."""
-    chosen = {m: _Chosen(spec.arguments.get(m, {})) for m in spec.methods}
+    """Per arm its arguments, with every tuned setting at its best value on the validation split."""
+    chosen = {arm: _Chosen(spec.arguments.get(arm, {})) for arm in spec.arms}
     for setting, values in spec.tune.items():
-        arms = [m for m in spec.methods if settings_named(m, setting)]
-        candidates = {m: [_with(m, chosen[m], setting, value) for value in values] for m in arms}
-        specs = [_tuning_spec(spec, m, candidate) for m in arms for candidate in candidates[m]]
+        arms = [arm for arm, method in spec.arms.items() if settings_named(method, setting)]
+        candidates = {arm: [_with(spec.arms[arm], chosen[arm], setting, value) for value in values] for arm in arms}
+        specs = [_tuning_spec(spec, arm, candidate) for arm in arms for candidate in candidates[arm]]
         summaries = run_all(specs, {}, spec.workers, display, f"tuning {setting}")
-        for index, method in enumerate(arms):
+        for index, arm in enumerate(arms):
             own = summaries[index * len(values) : (index + 1) * len(values)]
             accuracies = [-1.0 if summary is None else float(summary["accuracy"]) for summary in own]
             best = max(range(len(values)), key=lambda i: accuracies[i])
-            _record_tuning(Path(spec.out), method, setting, values, own, best)
+            _record_tuning(Path(spec.out), arm, setting, values, own, best)
             if own[best] is None:
-                raise UserError(f"{method} diverged with every {setting} that was tried; try lower learning rates")
-            chosen[method] = candidates[method][best]
-            display.say(f"{method}: {setting} = {values[best]} (validation accuracy {accuracies[best]:.1%})")
+                raise UserError(f"{arm} diverged with every {setting} that was tried; try lower learning rates")
+            chosen[arm] = candidates[arm][best]
+            display.say(f"{arm}: {setting} = {values[best]} (validation accuracy {accuracies[best]:.1%})")
     return chosen
 
 
@@ -173,10 +178,10 @@ def _with(method: str, chosen: _Chosen, setting: str, value: Any) -> _Chosen:
     return _Chosen(apply(method, chosen.arguments, [assignment]), (*chosen.tuned, assignment))
 
 
-def _tuning_spec(spec: CompareSpec, method: str, candidate: _Chosen) -> RunSpec:
-    out = str(Path(spec.out) / "tuning" / candidate.name(method, TUNING_SEED))
-    run = dataclasses.replace(spec.run, method=method, seed=TUNING_SEED, out=out, arguments=candidate.arguments)
-    run = with_equal_updates(run, shared_updates(spec.methods, spec.arguments))
+def _tuning_spec(spec: CompareSpec, arm: str, candidate: _Chosen) -> RunSpec:
+    out = str(Path(spec.out) / "tuning" / candidate.name(arm, TUNING_SEED))
+    run = dataclasses.replace(spec.run, method=spec.arms[arm], seed=TUNING_SEED, out=out, arguments=candidate.arguments)
+    run = with_equal_updates(run, shared_updates(spec.arms, spec.arguments))
     return dataclasses.replace(
         run, evaluation_split="validation", rollouts_kept_per_step=0, evaluate_every=ONLY_AT_THE_END
     )
@@ -184,17 +189,17 @@ def _tuning_spec(spec: CompareSpec, method: str, candidate: _Chosen) -> RunSpec:
 
 def _record_tuning(
     path: Path,
-    method: str,
+    arm: str,
     setting: str,
     values: Sequence[Any],
     summaries: Sequence[Mapping[str, Any] | None],
     best: int,
 ) -> None:
     known = folder.read_json(path / TUNING)["rows"] if (path / TUNING).exists() else []
-    kept = [row for row in known if (row["method"], row["setting"]) != (method, setting)]
+    kept = [row for row in known if (row["method"], row["setting"]) != (arm, setting)]
     kept += [
         {
-            "method": method,
+            "method": arm,
             "setting": setting,
             "value": str(value),
             "chosen": index == best and summary is not None,
@@ -206,11 +211,13 @@ def _record_tuning(
     folder.write_json(path / TUNING, {"rows": kept})
 
 
-def _row(path: Path, spec: RunSpec, summary: Mapping[str, Any]) -> dict[str, Any]:
+def _row(path: Path, arm: str, spec: RunSpec, summary: Mapping[str, Any]) -> dict[str, Any]:
     resolved = recipe_file.read(Path(spec.out)).arguments
-    keys = ("method", "seed", "accuracy", "ci95", "valid_rate", "n", "steps", "completions_sampled", "tokens_sampled")
+    keys = ("seed", "accuracy", "ci95", "valid_rate", "n", "steps", "completions_sampled", "tokens_sampled")
     more = ("tokens_trained", "updates", "flops", "training_seconds", "seconds")
     return {
+        "method": arm,
+        "variant_of": None if arm == spec.method else spec.method,
         **{key: summary[key] for key in (*keys, *more)},
         "learning_rate": _setting(resolved, "learning_rate"),
         "credit": _setting(resolved, "credit"),
@@ -231,16 +238,16 @@ def _setting(arguments: Mapping[str, Any], name: str) -> Any:
     return found
 
 
-def paired_rows(path: Path, rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> list[dict[str, Any]]:
+def paired_rows(path: Path, rows: Sequence[Mapping[str, Any]], arms: Sequence[str]) -> list[dict[str, Any]]:
     """Every pair of arms: difference of accuracies on the same problems, bootstrapped over seeds and problems."""
     from posttrain.evaluation.accuracy import paired_difference
 
-    correct = {m: [_correct(path / row["run"]) for row in rows if row["method"] == m] for m in methods}
+    correct = {arm: [_correct(path / row["run"]) for row in rows if row["method"] == arm] for arm in arms}
     out: list[dict[str, Any]] = []
     if not rows:
         return out
-    for i, first in enumerate(methods):
-        for second in methods[i + 1 :]:
+    for i, first in enumerate(arms):
+        for second in arms[i + 1 :]:
             difference, (low, high) = paired_difference(correct[first], correct[second])
             shown = low > 0 or high < 0
             seeds, problems = len(correct[first]), len(correct[first][0])

@@ -37,7 +37,8 @@ def demo(out: Path, quick: bool, steps: int | None, display: Display) -> list[di
     workers = min(2, available_cores())
     for name in METHODS:
         display.say(in_words(chosen, name))
-    return compare(CompareSpec(METHODS, str(out), run, seeds=1, arguments=arguments, workers=workers), display)
+    arms = {name: name for name in METHODS}
+    return compare(CompareSpec(arms, str(out), run, seeds=1, arguments=arguments, workers=workers), display)
 
 
 def _run(out: Path) -> RunSpec:

@@ -11,7 +11,7 @@ ONE = {"reinforcement": {"groups_per_update": None}}
 
 
 def test_sft_gets_the_updates_of_the_reinforced_arm():
-    assert shared_updates(("sft", "rft"), {"rft": FOUR}) == 4
+    assert shared_updates({"sft": "sft", "rft": "rft"}, {"rft": FOUR}) == 4
     assert with_equal_updates(RunSpec("sft", "out", steps=5), 4).steps == 20
 
 
@@ -23,14 +23,14 @@ def test_the_supervised_stage_gets_the_updates_of_its_own_reinforced_one():
 
 
 def test_one_update_per_step_changes_nothing():
-    assert shared_updates(("sft", "rft"), {"rft": ONE}) == 1
+    assert shared_updates({"sft": "sft", "rft": "rft"}, {"rft": ONE}) == 1
     for run in (RunSpec("sft", "out"), RunSpec("sft_rft", "out", arguments=ONE), RunSpec("rft", "out", arguments=FOUR)):
         assert with_equal_updates(run, 1) == run
 
 
 def test_arms_that_differ_leave_no_number_for_sft():
-    with pytest.raises(UserError, match="rft 4, uft 1"):
-        shared_updates(("sft", "rft", "uft"), {"rft": FOUR, "uft": ONE})
+    with pytest.raises(UserError, match="many 4, uft 1"):
+        shared_updates({"plain": "sft", "many": "rft", "uft": "uft"}, {"many": FOUR, "uft": ONE})
 
 
 @pytest.mark.parametrize("setting", ["reinforcement.groups_per_update", "rollouts_per_prompt"])
