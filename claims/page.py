@@ -94,6 +94,18 @@ def pretraining(folder: Path) -> list[str]:
     return [f"Loss per token: {first:.2f} at step 1, {last:.3f} over the last 50 of {len(rows)} steps.", ""]
 
 
+def run(folder: Path) -> list[str]:
+    """What one run came to."""
+    summary = read(folder / "summary.json")
+    low, high = summary["ci95"]
+    before, samples = summary["base"]["accuracy"], summary["completions_sampled"]
+    return [
+        f"Accuracy {before:.1%} → {summary['accuracy']:.1%} [{low:.1%}, {high:.1%}], n = {summary['n']}; "
+        f"{samples:,} completions sampled, {summary['tokens_trained']:,} tokens trained on.",
+        "",
+    ]
+
+
 def real_data(folder: Path) -> list[str]:
     """The four things that must hold of a unified run on real data."""
     facts = read(folder / "checks.json")
@@ -201,6 +213,7 @@ _PAGES = {
     "comparison": comparison,
     "pretraining": pretraining,
     "real_data": real_data,
+    "run": run,
     "theory": theory,
 }
 

@@ -9,6 +9,11 @@ RATES = "--tune reinforcement.learning_rate=1e-4,3e-4,1e-3,3e-3 --tune supervisi
 CREDITS = "--tune credit=standardised,centred,leave_one_out"
 LIKELIHOODS = "--tune likelihood=0.001,0.01,0.1"
 EVERYTHING = f"{RATES} {CREDITS} {LIKELIHOODS}"
+REINFORCED = "--tune reinforcement.learning_rate=3e-4,1e-3,3e-3"
+SUPERVISED = "--tune supervision.learning_rate=1e-4,3e-4,1e-3,3e-3"
+ANY_RATE = "--tune learning_rate=1e-4,3e-4,1e-3,3e-3"
+SMALL_PARTS = "--tune supervision.learning_rate=1e-3,3e-3,1e-2,3e-2"
+TEACHER = "runs/claims/teacher"
 COMPARISON_FILES = ("comparison.json", "paired.json", "tuning.json", "base.json")
 AUTHORS_BASE = "runs/claims/authors_base"
 REAL_FILES = ("checks.json", "summary.json", "base.json")
@@ -24,7 +29,8 @@ class Claim:
         command: without ``--out``, which the runner adds; ``$DATA`` is the folder of UFT's published parquet files,
             taken from the environment.
         kept: files of the output folder that are copied to ``results/``.
-        page: how the page shows it: ``base``, ``comparison``, ``pretraining``, ``real_data`` or ``theory``.
+        page: how the page shows it: ``base``, ``comparison``, ``pretraining``, ``real_data``, ``run``
+            or ``theory``.
         tune: the candidates of a comparison's settings. ``run.py --tune`` tries them on the validation split; without
             ``--tune`` the arms get the values that are kept as chosen in ``results/NAME/tuning.json``.
     """
@@ -102,6 +108,79 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         EVERYTHING,
+    ),
+    Claim(
+        "guided",
+        "Demonstrations inside reinforcement: Prefix-RFT and LUFFY on the default task",
+        "posttrain compare rft sft_rft prefix_rft whole_prefix=prefix_rft luffy uft --seeds 3 --workers 2 "
+        "--set whole_prefix:masked=0.0",
+        COMPARISON_FILES,
+        "comparison",
+        f"{REINFORCED} --tune supervision.learning_rate=1e-4,3e-4,1e-3",
+    ),
+    Claim(
+        "imitation",
+        "Other losses for faulty demonstrations, each with its own control: IFT, LfU, FAIT, MFT on the default task",
+        "posttrain compare sft ift unblended=ift lfu random_step=lfu fait static=fait mft --seeds 3 --workers 2 "
+        "--set unblended:blend=0.0 --set random_step:neighbour=random_in_weights "
+        "--set static:emphasis.strength=static --set mft:copy.plain=0.5",
+        COMPARISON_FILES,
+        "comparison",
+        SUPERVISED,
+    ),
+    Claim(
+        "fitting",
+        "Whose demonstrations: GRAPE and S3FT with four annotators on the default task",
+        "posttrain compare sft grape least_likely=grape drawn=grape s3ft --seeds 3 --workers 2 "
+        "--set task.annotators=4 --set least_likely:choice=least_likely --set drawn:choice=drawn",
+        COMPARISON_FILES,
+        "comparison",
+        SUPERVISED,
+    ),
+    Claim(
+        "selected",
+        "Which demonstrations of a batch: UDS and Q-Tuning on the default task",
+        "posttrain compare sft uds at_random=uds highest_loss=uds q_tuning --seeds 3 --workers 2 "
+        "--set at_random:selection=at_random --set highest_loss:selection=highest_loss",
+        COMPARISON_FILES,
+        "comparison",
+        SUPERVISED,
+    ),
+    Claim(
+        "adapters",
+        "Which parameters: LoRA, SSF, SpIEL, LT-SFT and a random mask on the default task",
+        "posttrain compare lora ssf spiel lt_sft random_mask=lt_sft --seeds 3 --workers 2 "
+        "--set lt_sft:density=0.01 --set random_mask:density=0.01 --set random_mask:entries=at_random",
+        COMPARISON_FILES,
+        "comparison",
+        SMALL_PARTS,
+    ),
+    Claim(
+        "teacher",
+        "A teacher for distillation: SFT-RFT on the default task",
+        "posttrain run sft_rft",
+        ("summary.json",),
+        "run",
+    ),
+    Claim(
+        "distilled",
+        "Who marks the answers: verifier, critic or teacher. RFT, PPO and on-policy distillation on the default task",
+        "posttrain compare rft ppo opd reverse=opd forward=opd hard=opd --seeds 3 --workers 2 "
+        f"--set teacher.folder={TEACHER}/checkpoint --set reverse:distillation.divergence=reverse_kl "
+        "--set forward:distillation.divergence=forward_kl --set hard:distillation.divergence=hard_target",
+        COMPARISON_FILES,
+        "comparison",
+        ANY_RATE,
+    ),
+    Claim(
+        "pairs",
+        "A budget of 1,000 annotations, shared out between demonstrations and pairs: DPO and Balancing the Budget",
+        "posttrain compare all_pairs=budget tenth=budget quarter=budget half=budget all_demonstrations=budget "
+        "--seeds 3 --workers 2 --set epochs=4 --set all_pairs:share=0.0 --set tenth:share=0.1 "
+        "--set quarter:share=0.25 --set half:share=0.5 --set all_demonstrations:share=1.0",
+        COMPARISON_FILES,
+        "comparison",
+        f"{SUPERVISED} --tune preferences.learning_rate=1e-4,3e-4,1e-3",
     ),
     Claim(
         "authors_base",

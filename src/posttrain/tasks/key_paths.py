@@ -38,7 +38,7 @@ class KeyPaths:
     from one demonstration to the next. Misconceptions are shared: about some entries of the table all annotators
     believe the same wrong thing, and they walk on from where it takes them.
 
-    ``facts["rejected"]`` is the demonstration with one more wrong step, for methods that learn from preferences.
+    ``facts["rejected"]`` is the first demonstration with one more wrong step, for methods that learn from preferences.
 
     Args:
         horizon: actions per problem, H >= 1.
@@ -48,10 +48,12 @@ class KeyPaths:
             action. The last step stays right.
         misconceptions: the share in 0–1 of the table's entries about which annotators believe something wrong.
         slip: the chance in 0–1 that an annotator acts on such a belief in a *training* demonstration.
+        annotators: how many people, at least 1, wrote a demonstration of each *training* problem; those of a problem
+            may be equal.
         table_seed: which hidden table; tasks that differ here are different tasks.
 
     Raises:
-        UserError: a horizon below 1, too few or many symbols, or a chance outside 0–1.
+        UserError: a horizon or annotators below 1, too few or many symbols, or a chance outside 0–1.
     """
 
     name: ClassVar[str] = "key_paths"
@@ -61,12 +63,15 @@ class KeyPaths:
     corrupted: float = 0.0
     misconceptions: float = 0.0
     slip: float = 0.7
+    annotators: int = 1
     table_seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse settings without meaning."""
         if self.horizon < 1:
             raise UserError(f"key paths need a horizon of at least 1, got {self.horizon}")
+        if self.annotators < 1:
+            raise UserError(f"key paths need at least 1 annotator, got {self.annotators}")
         if self.key_length < 1:
             raise UserError(f"key paths need a key_length of at least 1, got {self.key_length}")
         if not 2 <= self.symbols <= len(SYMBOLS):
@@ -106,12 +111,15 @@ class KeyPaths:
 
     def _example(self, name: str, key: str, table: Table, split: Split, seed: int) -> Example:
         path = follow(table, key, self.horizon)
-        shown = path if split != "train" else self._annotated(key, table, Random(f"{seed}/{name}"))
+        shown = [path]
+        if split == "train":
+            writers = [f"{seed}/{name}", *(f"{seed}/{name}/{number}" for number in range(1, self.annotators))]
+            shown = [self._annotated(key, table, Random(writer)) for writer in writers]
         facts = {
             "horizon": self.horizon,
-            "rejected": _with_a_slip(shown, path, Random(f"rejected/{seed}/{name}")) + END,
+            "rejected": _with_a_slip(shown[0], path, Random(f"rejected/{seed}/{name}")) + END,
         }
-        return Example(name, f"{key}:", path, (Demonstration(tuple(shown), END),), facts)
+        return Example(name, f"{key}:", path, tuple(Demonstration(tuple(walk), END) for walk in shown), facts)
 
 
 def wrong_beliefs(table_seed: int, share: float) -> Table:

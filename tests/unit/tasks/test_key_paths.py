@@ -128,3 +128,16 @@ def test_what_is_rejected_is_wrong_even_where_the_demonstration_is_faulty() -> N
         shown, rejected = example.demonstrations[0].text, example.facts["rejected"]
         assert sum(a != b for a, b in zip(shown, rejected, strict=True)) == 1
         assert task.verify(rejected, example).score == 0.1
+
+
+def test_several_annotators_slip_on_their_own() -> None:
+    alone, together = KeyPaths(misconceptions=0.3), KeyPaths(misconceptions=0.3, annotators=4)
+    pairs = list(zip(alone.examples("train", 50, 0), together.examples("train", 50, 0), strict=True))
+    for one, several in pairs:
+        assert len(several.demonstrations) == 4
+        assert several.demonstrations[0] == one.demonstrations[0]
+        assert several.facts == one.facts
+    assert any(len({d.text for d in several.demonstrations}) > 1 for _, several in pairs)
+    assert all(len(e.demonstrations) == 1 for e in together.examples("heldout", 20, 0))
+    with pytest.raises(UserError, match="at least 1 annotator"):
+        KeyPaths(annotators=0)
