@@ -13,7 +13,7 @@ import torch
 
 from posttrain.annotate import annotate
 from posttrain.batching import collate, microbatches, minibatches, weigh
-from posttrain.collect import Collection, collect
+from posttrain.collect import Collection, collect, refuse_overlong
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.errors import UserError
 from posttrain.policy import Forward, Policy
@@ -196,6 +196,7 @@ def one_step(session: Session, runtime: LocalRuntime) -> StepRecord:
     stage, policy, now = session.stage, session.policy, session.now
     session.engine.load(policy, version=now.step)
     collection = collect(stage, session.engine, policy.text, now)
+    refuse_overlong(collection.sequences, policy.context)
     _count(session, collection)
     sequences, tokens_annotated = annotate(collection.sequences, policy, session.frozen, stage)
     session.spent.flops += 2.0 * policy.parameters_count * tokens_annotated
