@@ -170,7 +170,10 @@ class Attached(Protocol):
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Know what an earlier one did."""
+        """Know what an earlier one did, and train the parameters that it trained.
+
+        Called before the model loads the state that belongs to it, and before the optimiser is made.
+        """
         ...
 
 

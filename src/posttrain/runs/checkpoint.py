@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 
 from posttrain.errors import UserError
 from posttrain.heads import read_heads, save_heads
-from posttrain.loop import Session, Spent
+from posttrain.loop import Session, Spent, fresh_optimiser
 from posttrain.policy import Policy
 from posttrain.protocols import Attached
 from posttrain.recipe import Workspace
@@ -132,7 +132,7 @@ def read(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{str(folder)!r} holds no checkpoint to resume from; start the run again with another --out")
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return {**state, "heads": read_heads(folder)}
+    return {"heads": read_heads(folder), **state}
 
 
 def standing(state: Mapping[str, Any]) -> Standing:
@@ -145,11 +145,12 @@ def restore(session: Session, state: Mapping[str, Any]) -> None:
     session.step = int(state["step"])
     session.spent = Spent(**state["spent"])
     if session.adapter is not None:
-        session.policy.model.load_state_dict(state["adapter"]["model"])
         session.adapter.load_state_dict(state["adapter"]["attached"])
+        session.policy.model.load_state_dict(state["adapter"]["model"])
+        session.optimiser = fresh_optimiser(session.stage, session.policy)  # what is trained may be other parameters
     session.optimiser.load_state_dict(state["optimiser"])
-    for name, weights in state["heads"].items():
-        session.policy.heads[name].load_state_dict(weights)
+    for name, head in session.policy.heads.items():
+        head.load_state_dict(state["heads"][name])
     if session.selection is not None:
         session.selection.load_state_dict(state["selection"])
     for name, weights in state["frozen"].items():
