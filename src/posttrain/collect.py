@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -77,6 +78,25 @@ def collect(stage: Stage, engine: Engine, text: Text, now: Progress) -> Collecti
             if not missing:
                 sequences.extend(_sequences(stream, judged, now, len(sequences)))
     return Collection(sequences, rollouts, unscorable, dropped)
+
+
+def refuse_overlong(sequences: Sequence[TrainingSequence], context: int) -> None:
+    """Refuse what a model cannot read: examples that fit were kept, but a source may have built longer texts of them.
+
+    Args:
+        sequences: those of a collection.
+        context: of the model, in tokens.
+
+    Raises:
+        UserError: naming the first that is longer.
+    """
+    for sequence in sequences:
+        if len(sequence.tokens) > context:
+            raise UserError(
+                f"stream {sequence.stream!r} makes {len(sequence.tokens)} tokens of example "
+                f"{sequence.rollout.example.id!r}, more than the model's context of {context}; leave such examples "
+                "out, let the method add less to them, or use a model with a longer context"
+            )
 
 
 def _judge(stream: Stream, group: Group) -> tuple[Rollout, ...]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.nn.utils.parametrize import is_parametrized
 
 from posttrain.annotate import annotate
 from posttrain.batching import collate, microbatches, minibatches, weigh
-from posttrain.collect import Collection, collect
+from posttrain.collect import Collection, collect, refuse_overlong
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.errors import UserError
 from posttrain.policy import Forward, Policy
@@ -135,14 +136,17 @@ def start(
     # Attached last: snapshots are of the model as it was.
     adapter = None if stage.adapter is None else stage.adapter.attach(policy, seed, remembered or {})
     _refuse_moving(frozen, policy)
-    optimiser = _optimiser(stage, policy)
+    optimiser = fresh_optimiser(stage, policy)
     engine = engine or HuggingFaceEngine()
     return Session(stage, policy, frozen, optimiser, seed, engine, selection, adapter, spent=spent or Spent())
 
 
 def _refuse_moving(frozen: Mapping[str, Policy], policy: Policy) -> None:
     """A frozen policy may hold weights of the one that is trained, but none that training moves."""
-    trained = {id(p) for p in policy.trainable()}
+    # A parametrised weight is written anew whenever what it is computed from moves.
+    parametrised = [m for m in policy.model.modules() if is_parametrized(m)]
+    written = {id(p.original) for m in parametrised for p in m.parametrizations.values()}
+    trained = {id(p) for p in policy.trainable()} | written
     for name, other in frozen.items():
         if trained & {id(p) for p in other.model.parameters()}:
             raise UserError(
@@ -151,7 +155,8 @@ def _refuse_moving(frozen: Mapping[str, Policy], policy: Policy) -> None:
             )
 
 
-def _optimiser(stage: Stage, policy: Policy) -> torch.optim.Optimizer:
+def fresh_optimiser(stage: Stage, policy: Policy) -> torch.optim.Optimizer:
+    """The stage's optimiser with an empty memory, over what is trained of the policy and its heads."""
     groups: list[dict[str, Any]] = [{"params": policy.trainable(), "factor": 1.0}]
     for name, head in stage.heads.items():
         groups.append({"params": list(policy.heads[name].parameters()), "factor": head.learning_rate_factor})
@@ -196,6 +201,7 @@ def one_step(session: Session, runtime: LocalRuntime) -> StepRecord:
     stage, policy, now = session.stage, session.policy, session.now
     session.engine.load(policy, version=now.step)
     collection = collect(stage, session.engine, policy.text, now)
+    refuse_overlong(collection.sequences, policy.context)
     _count(session, collection)
     sequences, tokens_annotated = annotate(collection.sequences, policy, session.frozen, stage)
     session.spent.flops += 2.0 * policy.parameters_count * tokens_annotated

@@ -188,8 +188,19 @@ class Forward:
     @cached_property
     def values(self) -> Tensor:
         """Float["b l"]: the head ``value`` on the state in which each token was chosen; 0 outside ``positions``."""
+        return self._under_head("value", lambda: self._hidden)
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """Float["b l"]: the head ``score`` on the state after each token has been read; 0 outside ``positions``.
+
+        A value tells what the text before a token is worth, a score what the text is worth that ends with it.
+        """
+        return self._under_head("score", lambda: self._last_layer[self.positions])
+
+    def _under_head(self, name: str, states: Callable[[], Tensor]) -> Tensor:
         with torch.set_grad_enabled(self._gradients):
-            values = self.policy.heads["value"](self._hidden.float())[:, 0]
+            values = self.policy.heads[name](states().float())[:, 0]
             out = torch.zeros(self.positions.shape, dtype=values.dtype, device=values.device)
             return out.masked_scatter(self.positions, values)
 

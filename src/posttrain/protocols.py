@@ -170,7 +170,10 @@ class Attached(Protocol):
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Know what an earlier one did."""
+        """Know what an earlier one did, and train the parameters that it trained.
+
+        Called before the model loads the state that belongs to it, and before the optimiser is made.
+        """
         ...
 
 
@@ -211,8 +214,9 @@ class Objective(Protocol):
         """What it reads beside the tokens.
 
         Signals of the batch by name, ``"policy/NAME"`` for each frozen policy that it runs, ``"prepared/NAME"`` for
-        what a :class:`Prepare` computed of the whole minibatch, ``"layers"`` for the states of every layer, and
-        ``"whole groups"`` if the sequences of a group have to stand in the same batch.
+        what a :class:`Prepare` computed of the whole minibatch, ``"head/NAME"`` for a head of the stage that it reads
+        in its own pass, ``"layers"`` for the states of every layer, and ``"whole groups"`` if the sequences of a group
+        have to stand in the same batch.
         """
         ...
 

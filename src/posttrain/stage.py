@@ -19,6 +19,8 @@ WHOLE_GROUPS = "whole groups"
 """What an objective needs that reads several sequences of a group at once."""
 LAYERS = "layers"
 """What an objective needs that reads the states of every layer."""
+HEAD = "head/"
+"""What stands before the name of a head that an objective reads itself, such as ``"head/score"``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +170,7 @@ class Stage:
         provided = {name for s in read for name in (*s.source.provides, *(s.credit.provides if s.credit else ()))}
         provided |= {f"prepared/{term.prepare.provides}"} if term.prepare else set()
         for name in sorted(needs - computed(needs) - provided - {WHOLE_GROUPS, LAYERS}):
-            if not name.startswith("policy/"):
+            if not name.startswith(("policy/", HEAD)):
                 raise UserError(f"term {term.name!r} needs {name!r}, which nothing in the stage produces")
         self._check_needs(f"term {term.name!r}", needs)
 
@@ -185,8 +187,10 @@ class Stage:
         if unknown:
             name = sorted(unknown)[0]
             raise UserError(f"{reader} needs the frozen policy {name!r}, which the stage does not have")
-        if "old_values" in needs and "value" not in self.heads:
-            raise UserError(f"{reader} needs values, but the stage has no head 'value'")
+        heads = {name.removeprefix(HEAD) for name in needs if name.startswith(HEAD)}
+        heads |= {"value"} if "old_values" in needs else set()
+        for name in sorted(heads - set(self.heads)):
+            raise UserError(f"{reader} reads a head, but the stage has no head {name!r}")
 
     @property
     def _needs(self) -> frozenset[str]:

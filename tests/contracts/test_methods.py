@@ -14,6 +14,7 @@ from fixtures.training import (
     SMALL_ACTOR_CRITIC,
     SMALL_DISTILLATION,
     SMALL_PREFERENCES,
+    SMALL_RANKING,
     SMALL_SUPERVISION,
     run_recipe,
 )
@@ -32,6 +33,7 @@ SMALL_SETTINGS = {
     "supervision": SMALL_SUPERVISION,
     "copy": CorruptedCopy(Masked(mask="."), instruction="\n"),  # in letters that the small model knows
     "preferences": SMALL_PREFERENCES,
+    "ranking": SMALL_RANKING,
     "levels": ThreeLevels("a", "b", "c"),
     "actor_critic": SMALL_ACTOR_CRITIC,
     "distillation": SMALL_DISTILLATION,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fixtures.models import tiny_policy, with_critic
+from fixtures.models import tiny_policy, with_critic, with_scorer
 from fixtures.parts import objectives, prepare_of
 from fixtures.sequences import ragged
 from fixtures.walking import Case
@@ -60,7 +60,7 @@ def view(objective, policy: Policy, batch: TokenBatch, frozen: Mapping[str, Poli
 
 def evaluate(objective, batch: TokenBatch) -> tuple[Tensor, Tensor]:
     """Float["b l"] values, and the gradient of the weighted sum."""
-    policy = with_critic(tiny_policy())
+    policy = with_scorer(with_critic(tiny_policy()))
     frozen = {name: tiny_policy(seed=1).frozen_copy() for name in frozen_roles(objective.needs)}
     forward = view(objective, policy, batch, frozen)
     values = objective(forward, batch)
@@ -162,7 +162,7 @@ def test_it_needs_the_frozen_policies_that_it_declares_and_no_others(case: Case)
     declared = {n.removeprefix("policy/") for n in objective.needs if n.startswith("policy/")}
     policy, batch = tiny_policy(), batch_for(objective)
     frozen = Reading({name: tiny_policy(seed=1).frozen_copy() for name in declared})
-    objective(view(objective, with_critic(policy), batch, frozen), batch)
+    objective(view(objective, with_scorer(with_critic(policy)), batch, frozen), batch)
     assert frozen.read == declared
 
 

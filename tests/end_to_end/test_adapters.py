@@ -14,7 +14,8 @@ from posttrain.runs.display import Silent
 from posttrain.runs.training import Interrupted
 
 LORA = {"adapter": {"lora": {"rank": 2}}, "reference": "adapter_off"}
-CHANGES = {"uft": LORA, "sft_rft": {"adapter": "ssf", "only": ["reinforced"]}}
+LARGEST = {"adapter": {"masked": {"density": 0.01, "entries": "largest"}}}
+CHANGES = {"uft": LORA, "sft_rft": {"adapter": "ssf", "only": ["reinforced"]}, "rft": LARGEST}
 
 
 def spec(method: str, base: Path, out: Path):
@@ -29,7 +30,7 @@ def whole(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
     return {method: folder / method for method in CHANGES}
 
 
-@pytest.mark.parametrize(("method", "step"), [("uft", 2), ("uft", 4), ("sft_rft", 4), ("sft_rft", 8)])
+@pytest.mark.parametrize(("method", "step"), [("uft", 2), ("uft", 4), ("sft_rft", 4), ("sft_rft", 8), ("rft", 2)])
 def test_stopping_and_resuming_changes_nothing(tmp_path, base, whole, method, step):
     out = tmp_path / "run"
     asked = iter(range(1, 100))

@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 
 from fixtures.small_runs import assert_same_run, rows, small_spec
+from fixtures.training import CPU
 from posttrain.errors import UserError
+from posttrain.heads import load_reward_model
+from posttrain.rewards.model_score import ModelScore
 from posttrain.runs import execute
 from posttrain.runs.display import Silent
 from posttrain.runs.spec import RunSpec
 from posttrain.runs.training import Interrupted
+from tolerances import FLOAT32_MODEL
 
-METHODS = ("ppo", "srppo", "opd")
+METHODS = ("ppo", "srppo", "opd", "reward_model")
 
 
 def spec(method: str, base: Path, out: Path) -> RunSpec:
@@ -38,7 +42,8 @@ def whole(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
 
 
 @pytest.mark.parametrize(
-    ("method", "step"), [("ppo", 2), ("ppo", 5), ("srppo", 4), ("srppo", 6), ("srppo", 9), ("opd", 1), ("opd", 5)]
+    ("method", "step"),
+    [("ppo", 2), ("ppo", 5), ("srppo", 4), ("srppo", 6), ("srppo", 9), ("opd", 1), ("opd", 5), ("reward_model", 2)],
 )
 def test_stopping_and_resuming_changes_nothing(tmp_path, base, whole, method, step) -> None:
     out = tmp_path / "run"
@@ -60,7 +65,7 @@ def test_answers_are_judged_in_training_only_where_credit_reads_verdicts(whole) 
     def rewarded(method: str) -> bool:
         return any(row["reward"] is not None for row in rows(whole[method] / "metrics.jsonl"))
 
-    assert [rewarded(method) for method in METHODS] == [True, False, False]
+    assert [rewarded(method) for method in METHODS] == [True, False, False, False]
 
 
 def test_a_missing_teacher_is_told_before_anything_is_written(tmp_path, base) -> None:
@@ -68,3 +73,13 @@ def test_a_missing_teacher_is_told_before_anything_is_written(tmp_path, base) ->
     with pytest.raises(UserError, match="there is no model folder 'teacher'"):
         execute.run(made, Silent())
     assert not (tmp_path / "run").exists()
+
+
+def test_the_checkpoint_of_a_reward_model_judges_other_runs(tmp_path, base, whole) -> None:
+    model = whole["reward_model"] / "checkpoint"
+    judge = ModelScore(load_reward_model(model, CPU))
+    spec = small_spec("rft", base, tmp_path / "run")
+    arguments = {**spec.arguments, "stage": {"reward": {"reward_model": {"folder": str(model)}}}}
+    execute.run(dataclasses.replace(spec, arguments=arguments), Silent())
+    for row in rows(tmp_path / "run" / "rollouts.jsonl"):
+        assert row["score"] == pytest.approx(judge.score(row["prompt"], row["sampled"]), rel=FLOAT32_MODEL)

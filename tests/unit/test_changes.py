@@ -1,20 +1,25 @@
 """Changing the stages of a recipe from outside."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 
-from fixtures.models import tiny_policy, weights
+from fixtures.models import tiny_policy, weights, with_scorer
 from fixtures.toy import toy_problems
-from fixtures.training import SMALL, SMALL_SUPERVISION, run_recipe
+from fixtures.training import CPU, SMALL, SMALL_SUPERVISION, run_recipe
 from posttrain.adapters.chosen import Chosen
 from posttrain.adapters.lora import Lora
-from posttrain.changes import StageChanges
+from posttrain.changes import RewardModel, StageChanges
 from posttrain.errors import UserError
 from posttrain.frozen import AdapterOff, Snapshot
+from posttrain.heads import load_reward_model
 from posttrain.methods import rft, sft, sft_rft, uft
 from posttrain.recipe import Later, Recipe, Workspace
+from posttrain.rewards.model_score import ModelScore
+from posttrain.runs.checkpoint import save_model
+from tolerances import FLOAT32_MODEL
 
 TWO = sft_rft.recipe(toy_problems(), steps=2, supervision=SMALL_SUPERVISION, reinforcement=SMALL)
 
@@ -79,7 +84,7 @@ def test_stages_that_are_composed_later_are_changed_when_they_are() -> None:
 
 
 def test_a_part_that_a_stage_cannot_have_is_refused() -> None:
-    with pytest.raises(UserError, match="the selection needs values, but the stage has no head 'value'"):
+    with pytest.raises(UserError, match="the selection reads a head, but the stage has no head 'value'"):
         StageChanges(selection=Critical()).applied_to(TWO)
 
 
@@ -104,3 +109,33 @@ def test_a_reference_that_would_move_is_refused() -> None:
     recipe = rft.recipe(toy_problems(), steps=1, reinforcement=SMALL)
     with pytest.raises(UserError, match="take a snapshot, or an adapter that leaves them alone, such as lora"):
         run_recipe(StageChanges(reference=AdapterOff()).applied_to(recipe), tiny_policy())
+
+
+@pytest.fixture
+def scorer(tmp_path: Path) -> RewardModel:
+    model = with_scorer(tiny_policy(seed=2))
+    save_model(tmp_path, model)
+    return RewardModel(str(tmp_path))
+
+
+def test_a_reward_model_judges_where_answers_are_judged_and_nowhere_else(scorer: RewardModel) -> None:
+    first, second = StageChanges(reward=scorer).applied_to(TWO).stages
+    assert first.streams == TWO.stages[0].streams
+    judge = ModelScore(load_reward_model(scorer.folder, CPU))
+    records = run_recipe(Recipe((first, second)), tiny_policy())
+    judged = [r for record in records for r in record.collection.rollouts if r.verdict is not None]
+    assert judged
+    for rollout in judged:
+        expected = judge.score(rollout.example.prompt, rollout.response)
+        assert rollout.reward == pytest.approx(expected, rel=FLOAT32_MODEL, abs=FLOAT32_MODEL)
+
+
+def test_a_reward_model_with_nothing_to_judge_is_refused(scorer: RewardModel) -> None:
+    with pytest.raises(UserError, match="no answer is judged in these stages"):
+        StageChanges(reward=scorer).applied_to(sft.recipe(toy_problems(), steps=2))
+
+
+def test_a_folder_without_a_reward_model_is_refused_at_once(tmp_path: Path) -> None:
+    save_model(tmp_path, tiny_policy())
+    with pytest.raises(UserError, match="no reward model"):
+        RewardModel(str(tmp_path))

@@ -4,9 +4,11 @@ import pytest
 
 from fixtures.toy import each, toy_examples, toy_problems, toy_verify
 from fixtures.training import Given
-from posttrain.batching import PerToken
+from posttrain.batching import PerGroup, PerToken
 from posttrain.credit.group import Standardised
 from posttrain.errors import UserError
+from posttrain.heads import ValueHead
+from posttrain.objectives.bradley_terry import PairedReward
 from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.kl import EstimatedKl, ExactKl
@@ -15,6 +17,7 @@ from posttrain.protocols import Term
 from posttrain.recipe import Recipe
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.rollouts.on_policy import OnPolicy
+from posttrain.rollouts.pairs import Pairs
 from posttrain.stage import Problems, Stage, Stream
 from posttrain.types import Origin, Progress, Sampling
 
@@ -58,6 +61,16 @@ def test_a_frozen_policy_that_nobody_keeps_is_refused() -> None:
 
     with pytest.raises(UserError, match="frozen policy 'teacher'"):
         stage(terms=(Term("x", NeedsTeacher(), SAMPLED, PerToken()),))
+
+
+def test_an_objective_that_reads_a_head_needs_one() -> None:
+    ranking = {
+        "streams": (Stream("pairs", EXAMPLES, Pairs(), 2),),
+        "terms": (Term("r", PairedReward(), GIVEN, PerGroup()),),
+    }
+    assert stage(**ranking, heads={"score": ValueHead()}).whole_groups
+    with pytest.raises(UserError, match="term 'r' reads a head, but the stage has no head 'score'"):
+        stage(**ranking)
 
 
 def test_two_things_under_one_prepared_name_are_refused() -> None:

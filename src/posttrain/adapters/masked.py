@@ -132,27 +132,24 @@ class Masked:
             raise UserError(f"a density of {self.density} of {total} entries is not a single one; raise it")
         strength = self.l1 / policy.parameters_count
         chosen = _apart(self.entries(parameters, count, seed, remembered), parameters)
-        deltas = attach_deltas(policy.model, chosen)
-        towards = {name: delta.base for name, delta in deltas.deltas.items()}
-        if self.l1_towards is not None:
-            state = _recalled(remembered, self.l1_towards)
-            towards = {name: state[name].flatten()[delta.indices] for name, delta in deltas.deltas.items()}
-        return AttachedMasked(deltas, strength, towards)
+        towards = None if self.l1_towards is None else _recalled(remembered, self.l1_towards)
+        return AttachedMasked(attach_deltas(policy.model, chosen), strength, towards)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class AttachedMasked:
     """A fixed support at work.
 
     Args:
         deltas: the entries.
         l1: coefficient of the sum of absolute distances.
-        towards: by the name of the parameter, Float["k"], where the entries are drawn to.
+        towards: by the name of the parameter, the whole weight that its entries are drawn to; ``None``: the entries as
+            they were.
     """
 
     deltas: SparseDeltas
     l1: float
-    towards: Mapping[str, Tensor]
+    towards: Mapping[str, Tensor] | None = None
 
     def before_update(self, optimiser: torch.optim.Optimizer, now: Progress) -> None:
         """Add the gradient of the absolute distances."""
@@ -160,7 +157,8 @@ class AttachedMasked:
             return
         for name, delta in self.deltas.deltas.items():
             if delta.values.grad is not None:
-                distance = delta.base + delta.values.detach() - self.towards[name]
+                towards = delta.base if self.towards is None else self.towards[name].flatten()[delta.indices]
+                distance = delta.base + delta.values.detach() - towards
                 delta.values.grad.add_(distance.sign(), alpha=self.l1)
 
     def after_update(self, optimiser: torch.optim.Optimizer, now: Progress) -> None:
@@ -176,12 +174,16 @@ class AttachedMasked:
         self.deltas.merge()
 
     def state_dict(self) -> dict[str, Any]:
-        """Positions and changes are buffers and parameters of the model; there is nothing else."""
-        return {}
+        """The positions, by the name of the parameter; the changes are parameters of the model."""
+        return {"support": {name: delta.indices for name, delta in self.deltas.deltas.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Bring the weights up to date with what the model has loaded."""
-        self.deltas.write()
+        """Stand where another one did: on the weights of later, other entries would have been chosen."""
+        device = next(self.deltas.model.parameters()).device
+        self.deltas.merge()
+        support = {name: indices.to(device) for name, indices in state["support"].items()}
+        self.deltas = attach_deltas(self.deltas.model, support)
+        self.deltas.write_when_loaded()
 
 
 def _recalled(remembered: Mapping[str, Policy], name: str) -> dict[str, Tensor]:

@@ -143,6 +143,15 @@ class SparseDeltas:
         for name, delta in self.deltas.items():
             delta.write(self.weights[name])
 
+    def write_when_loaded(self) -> None:
+        """Do that once, as soon as the model has loaded another state."""
+
+        def loaded(model: nn.Module, incompatible: object) -> None:
+            self.write()
+            once.remove()
+
+        once = self.model.register_load_state_dict_post_hook(loaded)  # type: ignore[no-untyped-call]
+
     @torch.no_grad()
     def plain_weights(self) -> dict[str, Tensor]:
         """The state of the model as it was built, with the changes in its weights; nothing is changed."""

@@ -220,4 +220,4 @@ class AttachedSpiel:
         if self.updates % self.settings.every < self.settings.looking:
             self.growth.open()
         self.growth.load_state_dict(state["growth"])
-        self.deltas.write()
+        self.deltas.write_when_loaded()

@@ -6,6 +6,7 @@ log-probabilities of whole answers: sums over their tokens, never means.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -84,13 +85,36 @@ class PairedPreference:
             ValueError: a group is not one preferred and one rejected answer.
         """
         current = forward.logprobs
-        answer = forward.positions & ((batch.origin == int(Origin.GIVEN)) | (batch.origin == int(Origin.SAMPLED)))
+        answer = answer_tokens(forward, batch)
         moved = torch.where(answer, current - batch.signals["reference_logprobs"].to(current.dtype), 0.0).sum(1)
-        side = _sides(batch.signals["preference"], answer).to(current.dtype)
-        _check_pairs(side, batch.group)
-        margins = moved.new_zeros(int(batch.group.max()) + 1).index_add(0, batch.group, side * moved)
-        values = torch.where(side != 0, self.loss(margins)[batch.group], 0.0)
-        return values[:, None].expand(current.shape)
+        return loss_of_pairs(self.loss, moved, answer, batch)
+
+
+def loss_of_pairs(loss: Callable[[Tensor], Tensor], worth: Tensor, answer: Tensor, batch: TokenBatch) -> Tensor:
+    """The loss of each pair's margin, ``worth(preferred) - worth(rejected)``, on every token of both its sequences.
+
+    Args:
+        loss: Float["n"] margins -> Float["n"].
+        worth: Float["b"], what each answer is worth.
+        answer: Bool["b l"], its tokens.
+        batch: with the signal ``preference``.
+
+    Returns:
+        Float["b l"]; 0 in sequences without a preference.
+
+    Raises:
+        ValueError: a group is not one preferred and one rejected answer.
+    """
+    side = _sides(batch.signals["preference"], answer).to(worth.dtype)
+    _check_pairs(side, batch.group)
+    margins = worth.new_zeros(int(batch.group.max()) + 1).index_add(0, batch.group, side * worth)
+    values = torch.where(side != 0, loss(margins)[batch.group], 0.0)
+    return values[:, None].expand(answer.shape)
+
+
+def answer_tokens(forward: Forward, batch: TokenBatch) -> Tensor:
+    """Bool["b l"]: the given and sampled tokens that have a weight in some term."""
+    return forward.positions & ((batch.origin == int(Origin.GIVEN)) | (batch.origin == int(Origin.SAMPLED)))
 
 
 def _sides(preference: Tensor, answer: Tensor) -> Tensor:

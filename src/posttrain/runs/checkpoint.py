@@ -1,7 +1,8 @@
 """Save and resume every stateful part: weights, optimiser, frozen policies, counters, where the run stands.
 
-The folder is in Hugging Face format and loads with ``AutoModelForCausalLM``; ``trainer.pt`` beside the weights holds
-the rest. Randomness needs no state, because it is keyed by seed and step.
+The folder is in Hugging Face format and loads with ``AutoModelForCausalLM``; beside the weights ``heads.safetensors``
+holds those of heads, if there are any, and ``trainer.pt`` the rest. Randomness needs no state, because it is keyed by
+seed and step.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import torch
 from safetensors import SafetensorError
 
 from posttrain.errors import UserError
-from posttrain.loop import Session, Spent
+from posttrain.heads import read_heads, save_heads
+from posttrain.loop import Session, Spent, fresh_optimiser
 from posttrain.policy import Policy
 from posttrain.protocols import Attached
 from posttrain.recipe import Workspace
@@ -64,7 +66,6 @@ def save(folder: Path, session: Session, stage: int, seconds: float) -> None:
             "step": session.step,
             "seconds": seconds,
             "optimiser": session.optimiser.state_dict(),
-            "heads": {name: head.state_dict() for name, head in session.policy.heads.items()},
             "adapter": _adapter_state(session),
             **_workspace_state(session.workspace),
             "selection": {} if session.selection is None else session.selection.state_dict(),
@@ -114,14 +115,15 @@ def restored_workspace(workspace: Workspace, state: Mapping[str, Any]) -> Worksp
 
 
 def save_model(folder: Path, policy: Policy, adapter: Attached | None = None) -> None:
-    """Write weights and tokenizer in Hugging Face format, an adapter folded into the weights."""
+    """Write weights and tokenizer in Hugging Face format, an adapter folded into the weights, and heads beside them."""
     weights = None if adapter is None else adapter.plain_weights()
     policy.model.save_pretrained(folder, state_dict=weights)
+    save_heads(folder, policy.heads)
     policy.text.tokenizer.save_pretrained(folder)
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The trainer's part of a checkpoint, in main memory: :func:`restore` copies it to where the policy is.
+    """All of a checkpoint but the model, in main memory: :func:`restore` copies it to where the policy is.
 
     Raises:
         UserError: there is none.
@@ -130,7 +132,7 @@ def read(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{str(folder)!r} holds no checkpoint to resume from; start the run again with another --out")
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
+    return {"heads": read_heads(folder), **state}
 
 
 def standing(state: Mapping[str, Any]) -> Standing:
@@ -143,11 +145,12 @@ def restore(session: Session, state: Mapping[str, Any]) -> None:
     session.step = int(state["step"])
     session.spent = Spent(**state["spent"])
     if session.adapter is not None:
-        session.policy.model.load_state_dict(state["adapter"]["model"])
         session.adapter.load_state_dict(state["adapter"]["attached"])
+        session.policy.model.load_state_dict(state["adapter"]["model"])
+        session.optimiser = fresh_optimiser(session.stage, session.policy)  # what is trained may be other parameters
     session.optimiser.load_state_dict(state["optimiser"])
-    for name, weights in state["heads"].items():
-        session.policy.heads[name].load_state_dict(weights)
+    for name, head in session.policy.heads.items():
+        head.load_state_dict(state["heads"][name])
     if session.selection is not None:
         session.selection.load_state_dict(state["selection"])
     for name, weights in state["frozen"].items():

@@ -1,11 +1,13 @@
 """Fixed supports: which entries are chosen, and the penalty that draws them back."""
 
+import copy
+
 import pytest
 import torch
 
 from fixtures.models import bigram_policy, random_table, tiny_policy, weights
 from posttrain.adapters.anchored import Anchored
-from posttrain.adapters.masked import AtRandom, Largest, Masked, MostMoved
+from posttrain.adapters.masked import AtRandom, AttachedMasked, Largest, Masked, MostMoved
 from posttrain.errors import UserError
 from posttrain.policy import Policy
 from posttrain.types import Progress
@@ -83,6 +85,32 @@ def test_a_random_support_depends_on_the_seed_and_is_spread() -> None:
         assert len(set(found)) == len(found)
         expected, spread = 0.2 * sizes[name], (sizes[name] * 0.2 * 0.8) ** 0.5
         assert abs(len(found) - expected) <= 4 * spread + 1
+
+
+def test_what_was_chosen_is_trained_on_whatever_weights_it_comes_back_to() -> None:
+    def attached_to(name: str, index: int) -> tuple[Policy, AttachedMasked]:
+        policy = tiny_policy()
+        with torch.no_grad():
+            dict(policy.model.named_parameters())[name].view(-1)[index] = 50.0
+        return policy, Masked(share(1), Largest(), l1=1.0).attach(policy, 0, {})
+
+    (first, chosen), (second, other) = attached_to(QUERY, 8), attached_to(NORM, 6)
+    with torch.no_grad():
+        for value in first.trainable():
+            value.fill_(-3.0)
+    chosen.deltas.write()
+    state = copy.deepcopy((chosen.state_dict(), first.model.state_dict()))
+    assert [set(a.deltas.deltas) for a in (chosen, other)] == [{QUERY}, {NORM}]
+    other.load_state_dict(state[0])
+    second.model.load_state_dict(state[1])
+    assert [v.tolist() for v in second.named_trainable().values()] == [[-3.0]]
+    ours, theirs = chosen.plain_weights(), other.plain_weights()
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+    assert other.deltas.weights[QUERY].view(-1)[8] == 47.0
+    (delta,) = other.deltas.deltas.values()
+    delta.values.grad = torch.zeros(1, dtype=torch.float64)
+    other.before_update(torch.optim.SGD([delta.values], lr=1.0), NOW)
+    assert delta.values.grad.tolist() == pytest.approx([-1.0 / TOTAL], abs=ROUNDING)
 
 
 def test_names_limit_what_may_be_chosen() -> None:
@@ -166,7 +194,6 @@ def test_an_anchor_that_nobody_kept_is_refused() -> None:
 def test_merging_gives_everything_back() -> None:
     policy, before = tiny_policy(), weights(tiny_policy())
     attached = Masked(0.1, AtRandom()).attach(policy, 0, {})
-    assert attached.state_dict() == {}
     attached.merge()
     assert [n for n, _ in policy.model.named_parameters()] == list(before)
     assert all(p.requires_grad for p in policy.model.parameters())

@@ -328,8 +328,8 @@ def test_going_on_from_a_saved_state_is_never_having_stopped(growth, spec, stop:
         whole.update(noise(step))
     for step in range(stop):
         first.update(noise(step))
-    second.policy.model.load_state_dict(first.policy.model.state_dict())
     second.attached.load_state_dict(first.attached.state_dict())
+    second.policy.model.load_state_dict(first.policy.model.state_dict())
     second.optimiser.load_state_dict(first.optimiser.state_dict())
     second.step = stop
     for step in range(stop, 9):

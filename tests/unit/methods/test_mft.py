@@ -3,8 +3,9 @@
 import dataclasses
 
 import pytest
+import torch
 
-from fixtures.models import tiny_policy
+from fixtures.models import tiny_policy, weights
 from fixtures.toy import toy_problems
 from fixtures.training import run
 from posttrain.batching import PerToken
@@ -41,3 +42,22 @@ def test_a_missing_demonstration_is_refused() -> None:
     first = dataclasses.replace(problems.examples[0], demonstrations=())
     with pytest.raises(UserError, match="'toy-0' has no demonstration"):
         mft.recipe(dataclasses.replace(problems, examples=(first, *problems.examples[1:])))
+
+
+@pytest.mark.parametrize(("less", "fits"), [(0, True), (1, False)])
+def test_a_copy_that_makes_a_text_too_long_for_the_model_is_refused_before_anything_moves(
+    less: int, fits: bool
+) -> None:
+    """Demonstrations that fit by themselves, doubled."""
+    copied = stage(steps=1, copy=CorruptedCopy(Masked(mask="."), instruction="\n"))
+    text, examples = tiny_policy().text, copied.streams[0].examples
+    longest = max(len(text.encode(e.prompt + e.demonstrations[0].text * 2)) + 2 for e in examples)
+    policy = tiny_policy(context=longest - less)
+    assert all(text.length(example) <= policy.context for example in examples)
+    if fits:
+        run(copied, policy)
+        return
+    before = weights(policy)
+    with pytest.raises(UserError, match=rf"makes {longest} tokens of example 'toy-\d', more than the model's context"):
+        run(copied, policy)
+    assert all(torch.equal(value, before[name]) for name, value in weights(policy).items())
