@@ -33,6 +33,8 @@ class Claim:
             or ``theory``.
         tune: the candidates of a comparison's settings. ``run.py --tune`` tries them on the validation split; without
             ``--tune`` the arms get the values that are kept as chosen in ``results/NAME/tuning.json``.
+        effects: arms and their baselines: the first is claimed to be better than the second.
+        readings: what we take to be the reason for a result, where it is not what the papers let expect.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Claim:
     kept: tuple[str, ...]
     page: str
     tune: str = ""
+    effects: tuple[tuple[str, str], ...] = ()
+    readings: tuple[str, ...] = ()
 
 
 CLAIMS = (
@@ -65,6 +69,7 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         EVERYTHING,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
     ),
     Claim(
         "key_paths_longer",
@@ -73,6 +78,7 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         RATES,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
     ),
     Claim(
         "key_paths_random_faults",
@@ -81,6 +87,7 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         RATES,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
     ),
     Claim(
         "key_paths_short",
@@ -90,6 +97,7 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         RATES,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
     ),
     Claim(
         "control",
@@ -108,6 +116,7 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         EVERYTHING,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
     ),
     Claim(
         "guided",
@@ -117,6 +126,10 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         f"{REINFORCED} --tune supervision.learning_rate=1e-4,3e-4,1e-3",
+        effects=(
+            *(("prefix_rft", other) for other in ("rft", "sft_rft", "whole_prefix")),
+            *(("luffy", other) for other in ("rft", "sft_rft")),
+        ),
     ),
     Claim(
         "imitation",
@@ -127,6 +140,15 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         SUPERVISED,
+        effects=(
+            ("ift", "sft"),
+            ("ift", "unblended"),
+            ("lfu", "sft"),
+            ("lfu", "random_step"),
+            ("fait", "sft"),
+            ("fait", "static"),
+            ("mft", "sft"),
+        ),
     ),
     Claim(
         "fitting",
@@ -136,6 +158,7 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         SUPERVISED,
+        effects=(("grape", "sft"), ("grape", "drawn"), ("grape", "least_likely"), ("s3ft", "sft")),
     ),
     Claim(
         "selected",
@@ -145,6 +168,7 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         SUPERVISED,
+        effects=(("uds", "at_random"), ("uds", "highest_loss"), ("q_tuning", "at_random"), ("q_tuning", "sft")),
     ),
     Claim(
         "adapters",
@@ -154,6 +178,13 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         SMALL_PARTS,
+        effects=(
+            ("lora", "random_mask"),
+            ("ssf", "lora"),
+            ("spiel", "lora"),
+            ("spiel", "random_mask"),
+            ("lt_sft", "random_mask"),
+        ),
     ),
     Claim(
         "teacher",
@@ -171,6 +202,7 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         ANY_RATE,
+        effects=(("opd", "rft"), ("ppo", "rft"), ("opd", "hard"), ("reverse", "opd"), ("forward", "opd")),
     ),
     Claim(
         "pairs",
@@ -181,6 +213,12 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         f"{SUPERVISED} --tune preferences.learning_rate=1e-4,3e-4,1e-3",
+        effects=(
+            ("tenth", "all_pairs"),
+            ("quarter", "all_demonstrations"),
+            ("quarter", "all_pairs"),
+            ("half", "all_demonstrations"),
+        ),
     ),
     Claim(
         "authors_base",
