@@ -31,8 +31,8 @@ paired by problem; a difference is *shown* if its interval excludes 0. Null and 
 """
 
 
-SUMMARY = """Every row claims that the method on the left is better than its baseline. *Not shown*: the interval includes
-0; *reversed*: the baseline is better. Names in brackets are arms, explained by the command of their section.
+SUMMARY = """Every row claims that the method on the left is better than its baseline. *Not shown*: the interval
+includes 0; *reversed*: the baseline is better. Names in brackets are arms, explained by the command of their section.
 """
 
 

@@ -149,6 +149,16 @@ CLAIMS = (
             ("fait", "static"),
             ("mft", "sft"),
         ),
+        readings=(
+            "FAIT makes pairs only of demonstrations that the verifier accepts, and a walk is one word, so here every "
+            "emphasis weighs whole right demonstrations above faulty ones, as a filter would. A constant emphasis does "
+            "so throughout; the adaptive one fades as the policy comes to prefer the right variant.",
+            "A step in a random direction has more effect than one of ascent, which at the same length changes the "
+            "states much more. The consistency then acts as noise that keeps the policy from learning the shared "
+            "misconceptions by heart; that the direction is an undesirable one is not what helps here.",
+            "IFT looks ahead along a solution. Its steps depend on the key and on one earlier step only, so there is "
+            "little to look ahead to.",
+        ),
     ),
     Claim(
         "fitting",
