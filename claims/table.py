@@ -130,6 +130,12 @@ CLAIMS = (
             *(("prefix_rft", other) for other in ("rft", "sft_rft", "whole_prefix")),
             *(("luffy", other) for other in ("rft", "sft_rft")),
         ),
+        readings=(
+            "Reinforcing a fifth of the prefix, where the policy is least sure, is meant for prefixes of thousands of "
+            "tokens. Here a prefix has seven, every one of which has to be learnt, and the whole of it does better.",
+            "LUFFY's demonstration earns what the verifier says. Two of three demonstrations are faulty here and are "
+            "reinforced as failures, where the other arms imitate them to some degree.",
+        ),
     ),
     Claim(
         "imitation",
@@ -153,9 +159,8 @@ CLAIMS = (
             "FAIT makes pairs only of demonstrations that the verifier accepts, and a walk is one word, so here every "
             "emphasis weighs whole right demonstrations above faulty ones, as a filter would. A constant emphasis does "
             "so throughout; the adaptive one fades as the policy comes to prefer the right variant.",
-            "A step in a random direction has more effect than one of ascent, which at the same length changes the "
-            "states much more. The consistency then acts as noise that keeps the policy from learning the shared "
-            "misconceptions by heart; that the direction is an undesirable one is not what helps here.",
+            "Consistency with a copy of the policy that a step has displaced may work as noise does, which keeps shared "
+            "misconceptions from being learnt by heart; that the step is an undesirable one is not what helps here.",
             "IFT looks ahead along a solution. Its steps depend on the key and on one earlier step only, so there is "
             "little to look ahead to.",
         ),
