@@ -133,7 +133,7 @@ CLAIMS = (
         readings=(
             "Reinforcing a fifth of the prefix, where the policy is least sure, is meant for prefixes of thousands of "
             "tokens. Here a prefix has seven, every one of which has to be learnt, and the whole of it does better.",
-            "LUFFY's demonstration earns what the verifier says. Three of five demonstrations are faulty here and are "
+            "LUFFY's demonstration earns what the verifier says. Half of the demonstrations are faulty here and are "
             "reinforced as failures, where the other arms imitate them to some degree.",
         ),
     ),
