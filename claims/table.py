@@ -174,6 +174,12 @@ CLAIMS = (
         "comparison",
         SUPERVISED,
         effects=(("grape", "sft"), ("grape", "drawn"), ("grape", "least_likely"), ("s3ft", "sft")),
+        readings=(
+            "The base finds right walks likelier than walks by a misconception, so the likeliest of four is right more "
+            "often. Of annotators who are all right, likelihood could only choose by style.",
+            "What S3FT adds is that its rule judge, the verifier, replaces faulty demonstrations where the model's own "
+            "answer is right.",
+        ),
     ),
     Claim(
         "selected",
