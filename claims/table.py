@@ -159,7 +159,7 @@ CLAIMS = (
             "FAIT makes pairs only of demonstrations that the verifier accepts, and a walk is one word, so here every "
             "emphasis weighs whole right demonstrations above faulty ones, as a filter would. A constant emphasis does "
             "so throughout; the adaptive one fades as the policy comes to prefer the right variant.",
-            "Consistency with a copy of the policy that a step has displaced may work as noise does, which keeps shared "
+            "Consistency with a copy of the policy that a step has displaced may work as noise does, which keeps "
             "misconceptions from being learnt by heart; that the step is an undesirable one is not what helps here.",
             "IFT looks ahead along a solution. Its steps depend on the key and on one earlier step only, so there is "
             "little to look ahead to.",
@@ -243,7 +243,7 @@ CLAIMS = (
     ),
     Claim(
         "authors_base",
-        "A base for real data, pretrained on text in the form of UFT's published files",
+        "A base for real data: the questions of UFT's published files, answered in other words",
         "posttrain pretrain --corpus authors",
         ("metrics.jsonl",),
         "pretraining",
