@@ -152,9 +152,7 @@ def test_what_was_scored_before_training_belongs_to_the_cost_of_the_run(whole):
 
 def test_the_replies_of_a_judge_that_is_a_model_are_paid_for(tmp_path, base, pool):
     arguments = {**ARGUMENTS["s3ft"], "judge": {"model_judge": {"template": "{prompt}{gold}{answer}"}}}
-    summary = execute.run(
-        small_spec("s3ft", base, tmp_path / "run", data=str(pool), arguments=arguments), Silent()
-    )
+    summary = execute.run(small_spec("s3ft", base, tmp_path / "run", data=str(pool), arguments=arguments), Silent())
     (row,) = rows(tmp_path / "run" / INTERLUDES)
     written = 12 + (12 - row["self"])
     judged = row["self_judged"] + row["paraphrase_judged"]

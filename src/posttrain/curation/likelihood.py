@@ -87,8 +87,8 @@ def mean_logprobs(
 ) -> list[float]:
     """The mean log-probability per token of each response, in nats; its negative is the log of the perplexity.
 
-    Only tokens after the prompt count. Nothing is changed, and no gradients are made. Sums are in float64. Of a response
-    without a token that counts the mean is ``nan``.
+    Only tokens after the prompt count. Nothing is changed, and no gradients are made. Sums are in float64. The mean of
+    a response without a token that counts is ``nan``.
 
     Args:
         rollouts: prompt and response, in which nothing was sampled; none longer than the policy's context.

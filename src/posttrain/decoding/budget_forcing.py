@@ -22,9 +22,9 @@ class BudgetForcing:
     """Between ``least`` and ``most`` tokens of thinking.
 
     Of a stop marker of several tokens all are forced, one after the other, and only the last is withheld: what merely
-    begins like the marker may be written. Where both budgets speak, because all but the last token of a marker have come
-    too early, the lower one is kept, and the thinking may be longer than the upper one by as many tokens. An end-of-sequence token within the thinking is not withheld, and a start
-    marker within it begins the count anew.
+    begins like the marker may be written. Where both budgets speak, because all but the last token of a marker
+    have come too early, the lower one is kept, and the thinking may be longer than the upper one by as many tokens. An
+    end-of-sequence token within the thinking is not withheld, and a start marker within it begins the count anew.
 
     Args:
         thinking: what is counted, between two markers.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 
-
 ALIGNED_AT_MOST = 1 << 20
 """Pairs of characters that are compared to align two differing stretches: a thousand on either side, half a second."""
 
