@@ -224,6 +224,12 @@ CLAIMS = (
         "comparison",
         ANY_RATE,
         effects=(("opd", "rft"), ("ppo", "rft"), ("opd", "hard"), ("reverse", "opd"), ("forward", "opd")),
+        readings=(
+            "What the teacher cost (see above) belongs to distillation: it was trained with the same number of sampled "
+            "answers and a supervised stage before them. A base that is seldom right gives a verifier and a critic "
+            "little to mark; a teacher marks every token.",
+            "The teacher is sure nearly everywhere, so that the divergences ask for the same.",
+        ),
     ),
     Claim(
         "pairs",
