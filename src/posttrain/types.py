@@ -12,7 +12,7 @@ line can read and check examples without paying for its import.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "validation", "heldout"]
 Ended = Literal["stop", "length", "given"]
+
+FULL_SCORE = 1.0
+"""What a verifier gives a right answer."""
+REJECTED = "rejected"
+"""The fact of an example that holds an answer which is not preferred, a text."""
+TOOLS = "tools"
+"""The fact of an example that holds the tools on offer: name -> names of parameters, in order."""
 
 
 class Origin(IntEnum):
@@ -91,6 +98,15 @@ class Verdict:
     score: float | None
     reason: str
     valid: bool
+
+    @property
+    def correct(self) -> bool | None:
+        """Whether it is the full score; ``None`` where nothing could be judged."""
+        return None if self.score is None else self.score == FULL_SCORE
+
+
+Verify = Callable[[str, Example], Verdict]
+"""A verifier: (response, example) -> verdict."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,41 +235,6 @@ class Progress:
         import torch
 
         return torch.Generator().manual_seed(self.key(*names))
-
-
-@dataclass(frozen=True)
-class Steps:
-    """A duration as a number of optimisation steps (``count`` >= 0)."""
-
-    count: int
-
-    def __post_init__(self) -> None:
-        """Refuse a negative count."""
-        if self.count < 0:
-            raise ValueError(f"a number of steps cannot be negative, got {self.count}")
-
-    def of(self, total_steps: int) -> int:
-        """The duration in steps; ``total_steps`` does not matter."""
-        return self.count
-
-
-@dataclass(frozen=True)
-class Fraction:
-    """A duration as a fraction of the stage, 0 <= ``of_stage`` <= 1."""
-
-    of_stage: float
-
-    def __post_init__(self) -> None:
-        """Refuse anything outside the unit interval."""
-        if not 0 <= self.of_stage <= 1:
-            raise ValueError(f"a fraction of a stage lies between 0 and 1, got {self.of_stage}")
-
-    def of(self, total_steps: int) -> int:
-        """The duration in steps, rounded to the nearest whole step."""
-        return round(self.of_stage * total_steps)
-
-
-Duration = Steps | Fraction
 
 
 class LogitsRule(Protocol):
