@@ -279,4 +279,19 @@ class Sampling:
             raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
 
 
+@dataclass(frozen=True, eq=False)
+class Completion:
+    """What an engine wrote after one prompt.
+
+    Args:
+        tokens: Int["k"], the end-of-sequence token included when ``ended`` is ``"stop"``.
+        logprobs: Float["k"], under the sampling policy at the sampling temperature (greedy: at temperature 1).
+        stopped: whether the end-of-sequence token was written before the length ran out.
+    """
+
+    tokens: Tensor
+    logprobs: Tensor
+    stopped: bool
+
+
 Group = Sequence[Rollout]
