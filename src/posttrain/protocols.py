@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
     from torch.optim import Optimizer
 
-    from posttrain.policy import Forward, Policy
+    from posttrain.forward import Forward
+    from posttrain.policy import Policy
     from posttrain.text import Text
 
 Schedule = Callable[[Progress], float]

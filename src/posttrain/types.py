@@ -2,7 +2,7 @@
 
 Everything here is frozen. One convention holds for every per-token array in the whole package: **index t speaks
 about token t** (its origin, its probability given the tokens before it, its advantage). Nothing is ever shifted
-outside :class:`posttrain.policy.Forward`, no array of length l - 1 exists, and position 0, which nothing predicts,
+outside :class:`posttrain.forward.Forward`, no array of length l - 1 exists, and position 0, which nothing predicts,
 always has weight 0.
 
 Shapes: ``b`` sequences, ``l`` tokens, ``v`` vocabulary. This module needs no torch at run time, so that the command

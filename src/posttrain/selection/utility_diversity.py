@@ -11,7 +11,8 @@ from torch import Tensor
 
 from posttrain.batching import collate
 from posttrain.durations import Duration, Steps
-from posttrain.policy import Forward, Policy
+from posttrain.forward import Forward
+from posttrain.policy import Policy
 from posttrain.selection.candidates import Quota, batches
 from posttrain.selection.sketch import FourierSketch, Sketch
 from posttrain.types import Origin, Progress, TrainingSequence

@@ -10,7 +10,8 @@ from fixtures.sequences import sequence
 from posttrain.adapters.chosen import Chosen
 from posttrain.batching import collate
 from posttrain.engines.huggingface import HuggingFaceEngine, sample
-from posttrain.policy import Forward, Policy
+from posttrain.forward import Forward
+from posttrain.policy import Policy
 from posttrain.types import Completion, Origin, Sampling
 from tolerances import FLOAT32_RECORD, MODEL, STANDARD_ERRORS
 
