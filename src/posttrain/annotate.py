@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from posttrain.batching import collate, microbatches
-from posttrain.policy import Forward, Policy
+from posttrain.forward import Forward
+from posttrain.policy import Policy
 from posttrain.signals import OLD, role_and_quantity
 from posttrain.stage import Stage, Stream
 from posttrain.types import Origin, TrainingSequence

@@ -17,7 +17,8 @@ from posttrain.batching import collate, microbatches, minibatches, weigh
 from posttrain.collect import Collection, collect, refuse_overlong
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.errors import UserError
-from posttrain.policy import Forward, Policy
+from posttrain.forward import Forward
+from posttrain.policy import Policy
 from posttrain.protocols import Attached, Engine, SelectionSession, Term
 from posttrain.recipe import Workspace
 from posttrain.runtime import LocalRuntime
@@ -283,13 +284,10 @@ def _update(session: Session, runtime: LocalRuntime, now: Progress) -> float:
 
 def _count(session: Session, collection: Collection) -> None:
     """Add up what was sampled and judged, and stop where verdicts fail too often."""
-    spent = session.spent
-    sampled = sum(int((r.origin == int(Origin.SAMPLED)).sum()) for r in collection.rollouts)
-    spent.completions_sampled += sum(1 for r in collection.rollouts if r.ended != "given")
-    spent.tokens_sampled += sampled
-    spent.flops += (
-        2.0 * session.policy.parameters_count * sum(len(r.tokens) for r in collection.rollouts if r.ended != "given")
-    )
+    spent, written = session.spent, [r for r in collection.rollouts if r.ended != "given"]
+    spent.completions_sampled += len(written)
+    spent.tokens_sampled += sum(int((r.origin == int(Origin.SAMPLED)).sum()) for r in collection.rollouts)
+    spent.flops += 2.0 * session.policy.parameters_count * sum(len(r.tokens) for r in written)
     spent.answers_judged += sum(1 for r in collection.rollouts if r.verdict is not None)
     spent.answers_unscorable += collection.unscorable
     judged, failed = spent.answers_judged, spent.answers_unscorable

@@ -10,32 +10,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from posttrain.types import Example, Group, Origin, Progress, Rollout, Sampling, TokenBatch, TrainingSequence, Verdict
+from posttrain.types import (
+    Completion,
+    Example,
+    Group,
+    Origin,
+    Progress,
+    Rollout,
+    Sampling,
+    TokenBatch,
+    TrainingSequence,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
     from torch.optim import Optimizer
 
-    from posttrain.policy import Forward, Policy
+    from posttrain.forward import Forward
+    from posttrain.policy import Policy
     from posttrain.text import Text
 
 Schedule = Callable[[Progress], float]
 """A number that moves with a stage's progress."""
-
-
-@dataclass(frozen=True, eq=False)
-class Completion:
-    """What an engine wrote after one prompt.
-
-    Args:
-        tokens: Int["k"], the end-of-sequence token included when ``ended`` is ``"stop"``.
-        logprobs: Float["k"], under the sampling policy at the sampling temperature (greedy: at temperature 1).
-        stopped: whether the end-of-sequence token was written before the length ran out.
-    """
-
-    tokens: Tensor
-    logprobs: Tensor
-    stopped: bool
 
 
 class Engine(Protocol):

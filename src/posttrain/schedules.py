@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from posttrain.durations import Duration, Fraction
 from posttrain.protocols import Schedule
-from posttrain.types import Duration, Fraction, Progress
+from posttrain.types import Progress
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 OLD = "old"
 QUANTITIES = ("logprobs", "entropy", "values")
-"""What :class:`posttrain.policy.Forward` can say about each token."""
+"""What :class:`posttrain.forward.Forward` can say about each token."""
 
 
 def role_and_quantity(name: str) -> tuple[str, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from posttrain.frozen import FrozenPolicy, Snapshot
 from posttrain.heads import ValueHead
 from posttrain.protocols import Adapter, Credit, Optimiser, Prepare, Reward, Schedule, Selection, Source, Term
 from posttrain.signals import computed, frozen_roles
-from posttrain.types import Example, Origin, Sampling, Verdict
+from posttrain.types import Example, Origin, Sampling, Verify
 
 WHOLE_GROUPS = "whole groups"
 """What an objective needs that reads several sequences of a group at once."""
@@ -34,7 +34,7 @@ class Problems:
     """
 
     examples: tuple[Example, ...]
-    verify: Callable[[str, Example], Verdict]
+    verify: Verify
     reward: Reward
 
     def __post_init__(self) -> None:

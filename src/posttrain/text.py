@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from posttrain.errors import UserError
-from posttrain.types import Demonstration, Example
+from posttrain.types import REJECTED, Demonstration, Example
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +103,7 @@ class Text:
     def length(self, example: Example) -> int:
         """Tokens of the prompt and its longest demonstration or rejected answer, end-of-sequence included."""
         written = [d.text for d in example.demonstrations]
-        written += [str(example.facts["rejected"])] if "rejected" in example.facts else []
+        written += [str(example.facts[REJECTED])] if REJECTED in example.facts else []
         longest = max((len(self.encode(text)) for text in written), default=0)
         return len(self.encode(example.prompt)) + longest + 1
 

@@ -2,7 +2,7 @@
 
 Everything here is frozen. One convention holds for every per-token array in the whole package: **index t speaks
 about token t** (its origin, its probability given the tokens before it, its advantage). Nothing is ever shifted
-outside :class:`posttrain.policy.Forward`, no array of length l - 1 exists, and position 0, which nothing predicts,
+outside :class:`posttrain.forward.Forward`, no array of length l - 1 exists, and position 0, which nothing predicts,
 always has weight 0.
 
 Shapes: ``b`` sequences, ``l`` tokens, ``v`` vocabulary. This module needs no torch at run time, so that the command
@@ -12,7 +12,7 @@ line can read and check examples without paying for its import.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "validation", "heldout"]
 Ended = Literal["stop", "length", "given"]
+
+FULL_SCORE = 1.0
+"""What a verifier gives a right answer."""
+REJECTED = "rejected"
+"""The fact of an example that holds an answer which is not preferred, a text."""
+TOOLS = "tools"
+"""The fact of an example that holds the tools on offer: name -> names of parameters, in order."""
 
 
 class Origin(IntEnum):
@@ -91,6 +98,15 @@ class Verdict:
     score: float | None
     reason: str
     valid: bool
+
+    @property
+    def correct(self) -> bool | None:
+        """Whether it is the full score; ``None`` where nothing could be judged."""
+        return None if self.score is None else self.score == FULL_SCORE
+
+
+Verify = Callable[[str, Example], Verdict]
+"""A verifier: (response, example) -> verdict."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,41 +237,6 @@ class Progress:
         return torch.Generator().manual_seed(self.key(*names))
 
 
-@dataclass(frozen=True)
-class Steps:
-    """A duration as a number of optimisation steps (``count`` >= 0)."""
-
-    count: int
-
-    def __post_init__(self) -> None:
-        """Refuse a negative count."""
-        if self.count < 0:
-            raise ValueError(f"a number of steps cannot be negative, got {self.count}")
-
-    def of(self, total_steps: int) -> int:
-        """The duration in steps; ``total_steps`` does not matter."""
-        return self.count
-
-
-@dataclass(frozen=True)
-class Fraction:
-    """A duration as a fraction of the stage, 0 <= ``of_stage`` <= 1."""
-
-    of_stage: float
-
-    def __post_init__(self) -> None:
-        """Refuse anything outside the unit interval."""
-        if not 0 <= self.of_stage <= 1:
-            raise ValueError(f"a fraction of a stage lies between 0 and 1, got {self.of_stage}")
-
-    def of(self, total_steps: int) -> int:
-        """The duration in steps, rounded to the nearest whole step."""
-        return round(self.of_stage * total_steps)
-
-
-Duration = Steps | Fraction
-
-
 class LogitsRule(Protocol):
     """Changes how the next token is chosen, from the text so far."""
 
@@ -296,6 +277,21 @@ class Sampling:
             raise ValueError(f"temperature cannot be negative, got {self.temperature}")
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
+
+
+@dataclass(frozen=True, eq=False)
+class Completion:
+    """What an engine wrote after one prompt.
+
+    Args:
+        tokens: Int["k"], the end-of-sequence token included when ``ended`` is ``"stop"``.
+        logprobs: Float["k"], under the sampling policy at the sampling temperature (greedy: at temperature 1).
+        stopped: whether the end-of-sequence token was written before the length ran out.
+    """
+
+    tokens: Tensor
+    logprobs: Tensor
+    stopped: bool
 
 
 Group = Sequence[Rollout]

@@ -12,7 +12,8 @@ from fixtures.parts import objectives, prepare_of
 from fixtures.sequences import ragged
 from fixtures.walking import Case
 from posttrain.batching import PerToken, collate, weigh
-from posttrain.policy import Forward, Policy
+from posttrain.forward import Forward
+from posttrain.policy import Policy
 from posttrain.protocols import Term
 from posttrain.signals import computed, frozen_roles
 from posttrain.stage import LAYERS, WHOLE_GROUPS

@@ -10,13 +10,13 @@ from fixtures.models import tiny_policy, weights
 from fixtures.toy import toy_problems
 from fixtures.training import CPU, SMALL_PREFERENCES, SMALL_SUPERVISION, run_recipe
 from posttrain.curation.allocation import Costs
+from posttrain.durations import Fraction
 from posttrain.errors import UserError
 from posttrain.loop import finish, start, train
 from posttrain.methods import budget, dpo, sft
 from posttrain.objectives.preference import BradleyTerry
 from posttrain.recipe import Recipe
 from posttrain.stage import Problems
-from posttrain.types import Fraction
 
 SMALL = {"supervision": SMALL_SUPERVISION, "preferences": SMALL_PREFERENCES}
 PROBLEMS = toy_problems(20)

@@ -23,13 +23,13 @@ from fixtures.training import (
 from posttrain.batching import PerSequence, collate
 from posttrain.credit.teacher import TeacherRatio
 from posttrain.errors import UserError
+from posttrain.forward import Forward
 from posttrain.frozen import FromFolder, Remembered, Snapshot
 from posttrain.loop import start
 from posttrain.methods import opd, rft, sft
 from posttrain.methods.opd import Distillation, Sampled
 from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.distil import ForwardKl, HardTarget, JensenShannon, ReverseKl
-from posttrain.policy import Forward
 from posttrain.protocols import Term
 from posttrain.stage import Problems, Stage
 from posttrain.types import Example, Origin, TrainingSequence, Verdict

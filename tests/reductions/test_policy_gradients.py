@@ -14,10 +14,10 @@ from fixtures.stated import Stated, stated_batch
 from fixtures.training import accumulate
 from posttrain.batching import PerConstant, PerGroup, PerSequence, PerToken, weigh
 from posttrain.credit.group import Centred, LeaveOneOut, Standardised
+from posttrain.forward import Forward
 from posttrain.objectives.clipped import Clip, ClippedPolicy, SequenceRatio, TokenRatio
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.kl import EstimatedKl
-from posttrain.policy import Forward
 from posttrain.protocols import Term
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 from tolerances import GRADIENT, MODEL, ROUNDING, VISIBLE

@@ -18,9 +18,10 @@ from posttrain.credit.group import Centred
 from posttrain.credit.token_rewards import KlPenalty, LogRatio, MeanAtEnd, TokenByToken, sampled
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.errors import UserError
+from posttrain.forward import Forward
 from posttrain.loop import start
 from posttrain.methods import sft, srppo
-from posttrain.policy import Forward, Policy
+from posttrain.policy import Policy
 from posttrain.recipe import Recipe, Workspace
 from posttrain.stage import Problems, Stage
 from posttrain.types import TrainingSequence, Verdict

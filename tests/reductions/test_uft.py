@@ -11,6 +11,7 @@ from fixtures.sequences import sequence, spell
 from fixtures.toy import each, toy_problems
 from fixtures.training import SMALL, SMALL_SUPERVISION, accumulate, gradient_of, recitation, run
 from posttrain.batching import PerConstant, PerSequence, PerToken, weigh
+from posttrain.durations import Steps
 from posttrain.loop import StepRecord
 from posttrain.methods import r3, rft, sft, sft_rft, staged, uft
 from posttrain.objectives.clipped import ClippedPolicy, SequenceRatio
@@ -19,7 +20,7 @@ from posttrain.recipe import Recipe
 from posttrain.rollouts.hints import BinomialCosine, NoHints, StagedHints, UniformHints
 from posttrain.stage import Problems, Stage
 from posttrain.text import Text
-from posttrain.types import Example, Origin, Steps, Verdict
+from posttrain.types import Example, Origin, Verdict
 from tolerances import GRADIENT, VISIBLE
 
 ALL = BinomialCosine(1.0, 1.0, Steps(100))

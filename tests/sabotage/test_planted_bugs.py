@@ -29,7 +29,7 @@ class Bug:
 BUGS = [
     Bug(
         "shift by one",
-        "policy.py",
+        "forward.py",
         "predicting[:, :-1] = self.positions[:, 1:]",
         "predicting[:] = self.positions",
         (POLICY,),
@@ -50,7 +50,7 @@ BUGS = [
     ),
     Bug(
         "temperature ignored in training",
-        "policy.py",
+        "forward.py",
         "return logits / self._temperature[rows, None].to(logits.dtype)",
         "return logits",
         (POLICY,),

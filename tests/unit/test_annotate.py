@@ -11,10 +11,11 @@ from fixtures.sequences import ragged, sequence
 from fixtures.training import CPU, Given, prepared_stage
 from posttrain.annotate import annotate
 from posttrain.batching import PerToken, collate
+from posttrain.forward import Forward
 from posttrain.heads import ValueHead
 from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.kl import EstimatedKl
-from posttrain.policy import Forward, Policy
+from posttrain.policy import Policy
 from posttrain.protocols import Term
 from posttrain.stage import Stage
 from posttrain.types import Origin, TrainingSequence

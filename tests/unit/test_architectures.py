@@ -11,6 +11,7 @@ from fixtures.folders import model_folder
 from fixtures.models import weights
 from fixtures.toy import toy_problems
 from fixtures.training import CPU, SMALL, SMALL_SUPERVISION, run
+from posttrain.durations import Steps
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.loading import load_policy
 from posttrain.methods import ift, lfu, soft, uft
@@ -18,7 +19,7 @@ from posttrain.objectives.exits import AtDepths
 from posttrain.objectives.undesirable import AscentInStates
 from posttrain.policy import Policy
 from posttrain.rollouts.hints import BinomialCosine
-from posttrain.types import Origin, Sampling, Steps
+from posttrain.types import Origin, Sampling
 from tolerances import FLOAT32_MODEL
 
 ARCHITECTURES = pytest.mark.parametrize("architecture", ["llama", "gpt2"])

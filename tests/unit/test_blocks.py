@@ -10,7 +10,8 @@ from fixtures.sequences import sequence, spell
 from posttrain.batching import collate
 from posttrain.blocks import Section, blocks, pushed, up_to
 from posttrain.errors import UserError
-from posttrain.policy import Forward, Policy
+from posttrain.forward import Forward
+from posttrain.policy import Policy
 from posttrain.types import Origin
 from tolerances import MODEL, ROUNDING, VISIBLE
 

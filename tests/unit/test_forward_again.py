@@ -8,7 +8,8 @@ from fixtures.models import tiny_policy
 from fixtures.sequences import ragged
 from posttrain.batching import collate
 from posttrain.errors import UserError
-from posttrain.policy import Forward, Policy
+from posttrain.forward import Forward
+from posttrain.policy import Policy
 from posttrain.types import Origin, TokenBatch
 from tolerances import FLOAT32_MODEL, MODEL, VISIBLE
 

@@ -24,12 +24,13 @@ from posttrain import loop
 from posttrain.batching import PerToken, collate
 from posttrain.credit.group import Centred
 from posttrain.engines.huggingface import HuggingFaceEngine
+from posttrain.forward import Forward
 from posttrain.loop import NonFinite, TooManyUnscorable, start
 from posttrain.methods import ift, lfu, rft, sft
 from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.kl import EstimatedKl, ExactKl
-from posttrain.policy import Forward, Policy
+from posttrain.policy import Policy
 from posttrain.protocols import Term
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.rollouts.on_policy import OnPolicy

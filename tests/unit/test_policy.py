@@ -7,11 +7,12 @@ from torch import Tensor
 from fixtures.models import bigram_policy, random_table, tiny_policy
 from fixtures.sequences import ragged, sequence, spell
 from fixtures.training import CPU
-from posttrain import policy as policy_module
+from posttrain import forward as forward_module
 from posttrain.batching import PerToken, collate, weigh
 from posttrain.errors import UserError
+from posttrain.forward import Forward
 from posttrain.objectives.cross_entropy import CrossEntropy
-from posttrain.policy import Forward, Policy
+from posttrain.policy import Policy
 from posttrain.protocols import Term
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 from tolerances import MODEL, ROUNDING, VISIBLE
@@ -135,7 +136,7 @@ def test_chunks_of_positions_give_the_same_values_and_gradients(
 ) -> None:
     results = []
     for limit in (1 << 25, positions_at_once * int(tiny_policy().model.config.vocab_size)):
-        monkeypatch.setattr(policy_module, "LOGITS_AT_ONCE", limit)
+        monkeypatch.setattr(forward_module, "LOGITS_AT_ONCE", limit)
         ours = tiny_policy()
         values = quantities(forward(ours, *ragged(3), frozen={"other": tiny_policy(seed=1).frozen_copy()}))[name]
         (values * torch.arange(values.numel()).view_as(values)).sum().backward()

@@ -2,8 +2,9 @@
 
 import pytest
 
+from posttrain.durations import Fraction, Steps
 from posttrain.schedules import Constant, Cosine, Linear, Warmup
-from posttrain.types import Fraction, Progress, Steps
+from posttrain.types import Progress
 
 
 def at(step: int, total: int = 100) -> Progress:

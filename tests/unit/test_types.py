@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posttrain.types import Demonstration, Fraction, Progress, Sampling, Steps
+from posttrain.durations import Fraction, Steps
+from posttrain.types import Demonstration, Progress, Sampling, Verdict
 
 NOW = Progress(3, 10, seed=7, scope=("stage",))
 
@@ -66,3 +67,8 @@ def test_every_key_is_a_seed_that_torch_accepts(seed: int, step: int, name: str)
     key = Progress(step, step, seed).key(name)
     assert 0 <= key < 2**63
     torch.Generator().manual_seed(key)
+
+
+@pytest.mark.parametrize(("score", "correct"), [(1.0, True), (0.99, False), (0.0, False), (-2.0, False), (None, None)])
+def test_only_the_full_score_is_correct_and_what_nobody_judged_is_neither(score, correct) -> None:
+    assert Verdict(score, "why", valid=True).correct is correct

@@ -11,21 +11,13 @@ from typing import Literal
 
 from posttrain.errors import UserError
 from posttrain.rollouts.contrasts import FAULTY, variants
-from posttrain.types import Example, Verdict
+from posttrain.types import Example, Verify
 
-Verify = Callable[[str, Example], Verdict]
 Offers = Callable[[Example, int], Iterable[str]]
 """(example, number of a demonstration) -> texts that may be faulty variants of it."""
 
 PIECE = re.compile(r"\d+|[^\W\d]\w*|\s+|[^\w\s]")
 """Numbers, names, runs of white space, single symbols."""
-PASSED = 1.0
-
-
-def passes(text: str, example: Example, verify: Verify) -> bool | None:
-    """Whether a text has the full score; ``None`` where it could not be judged."""
-    score = verify(text, example).score
-    return None if score is None else score == PASSED
 
 
 @dataclass(frozen=True)
@@ -126,6 +118,6 @@ def _with_pairs(examples: Sequence[Example], offered: Offers, verify: Verify) ->
 
 def _faulty(example: Example, number: int, offered: Offers, verify: Verify) -> str | None:
     """The first variant on offer that fails where the demonstration passes."""
-    if not passes(example.demonstrations[number].text, example, verify):
+    if not verify(example.demonstrations[number].text, example).correct:
         return None
-    return next((text for text in offered(example, number) if passes(text, example, verify) is False), None)
+    return next((text for text in offered(example, number) if verify(text, example).correct is False), None)

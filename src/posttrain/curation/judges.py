@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from posttrain.curation.templates import filled
 from posttrain.recipe import Workspace
-from posttrain.types import Example, Progress, Sampling, Verdict
-
-Verify = Callable[[str, Example], Verdict]
+from posttrain.types import Example, Progress, Sampling, Verify
 
 FIRST_WORD = re.compile(r"\w+")
 
@@ -35,13 +33,13 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class TaskVerifier:
-    """The task's verifier: right is a score of 1. An answer that could not be judged is not right."""
+    """The task's verifier: right is the full score. An answer that could not be judged is not right."""
 
     def __call__(
         self, answers: Sequence[tuple[Example, str]], verify: Verify, workspace: Workspace, now: Progress
     ) -> list[bool]:
         """Ask the verifier about each."""
-        return [verify(text, example).score == 1 for example, text in answers]
+        return [verify(text, example).correct is True for example, text in answers]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from posttrain.batching import collate, microbatches
 from posttrain.errors import UserError
-from posttrain.policy import Forward, Policy
+from posttrain.forward import Forward
+from posttrain.policy import Policy
 from posttrain.protocols import Source
 from posttrain.recipe import Workspace
 from posttrain.types import Example, Origin, Progress, Rollout, Sampling, TokenBatch, TrainingSequence

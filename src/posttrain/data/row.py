@@ -9,7 +9,7 @@ from posttrain.data.checkers import Checker, checker
 from posttrain.data.data_file import Entry
 from posttrain.data.place import Row
 from posttrain.errors import UserError
-from posttrain.types import Demonstration, Example
+from posttrain.types import REJECTED, Demonstration, Example
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,6 @@ def entry(row: RawRow, checkers: dict[str, Checker], source: str | None, demonst
     except ValueError as error:
         raise row.place.fault(row.truth_column, str(error)) from error
     facts = {**row.facts, "data_source": source, "row": row.place.number}
-    facts |= {} if row.rejected is None else {"rejected": row.rejected}
+    facts |= {} if row.rejected is None else {REJECTED: row.rejected}
     name = f"{row.place.path.stem}:{row.place.number}"
     return Entry(Example(name, row.prompt, answer, row.demonstrations, facts), problem)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Generator, Tensor
 
 from posttrain.policy import Policy
-from posttrain.protocols import Completion, Engine
-from posttrain.types import Sampling
+from posttrain.protocols import Engine
+from posttrain.types import Completion, Sampling
 
 
 @dataclass

@@ -20,8 +20,7 @@ from posttrain.blocks import Section, blocks
 from posttrain.engines.huggingface import sample
 from posttrain.errors import UserError
 from posttrain.policy import Policy, autocast
-from posttrain.protocols import Completion
-from posttrain.types import Sampling
+from posttrain.types import Completion, Sampling
 
 
 class EarlyExitEngine:

@@ -16,8 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from posttrain.policy import Policy, autocast
-from posttrain.protocols import Completion
-from posttrain.types import LogitsRule, Sampling
+from posttrain.types import Completion, LogitsRule, Sampling
 
 
 class HuggingFaceEngine:

@@ -9,9 +9,8 @@ from torch import Generator, Tensor
 
 from posttrain.errors import UserError
 from posttrain.policy import Policy
-from posttrain.protocols import Completion
 from posttrain.text import Text
-from posttrain.types import Sampling
+from posttrain.types import Completion, Sampling
 
 
 class ScriptedEngine:

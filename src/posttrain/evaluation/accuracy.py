@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +11,7 @@ import torch
 from posttrain.evaluation.bootstrap import interval, resampled_means
 from posttrain.protocols import Engine
 from posttrain.text import Text
-from posttrain.types import Example, Progress, Sampling, Verdict
-
-Verify = Callable[[str, Example], Verdict]
+from posttrain.types import FULL_SCORE, Example, Progress, Sampling, Verify
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Answer:
     @property
     def correct(self) -> bool:
         """Whether the verifier gave the full score."""
-        return self.score == 1.0
+        return self.score == FULL_SCORE
 
 
 @dataclass(frozen=True)

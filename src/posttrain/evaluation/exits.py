@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from posttrain.blocks import up_to
-from posttrain.evaluation.accuracy import Answer, Verify, answer_all
+from posttrain.evaluation.accuracy import Answer, answer_all
 from posttrain.policy import Policy
 from posttrain.protocols import Engine
-from posttrain.types import Example, Sampling
+from posttrain.types import Example, Sampling, Verify
 
 
 def answer_at_depths(

@@ -29,6 +29,7 @@ import math
 from typing import Literal, TypeVar
 
 from posttrain.curation.allocation import Costs, allocated, bought, exact
+from posttrain.durations import Fraction
 from posttrain.errors import UserError
 from posttrain.methods import dpo, sft
 from posttrain.methods.dpo import Preferences
@@ -36,7 +37,6 @@ from posttrain.methods.sft import Supervision
 from posttrain.objectives.preference import BradleyTerry
 from posttrain.recipe import Recipe
 from posttrain.stage import Problems, Stage
-from posttrain.types import Fraction
 
 Settings = TypeVar("Settings", Supervision, Preferences)
 

@@ -22,13 +22,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from posttrain.batching import PerGroup
+from posttrain.durations import Duration, Steps
 from posttrain.objectives.preference import BradleyTerry, PairedPreference, SquaredMargin
 from posttrain.protocols import Term
 from posttrain.recipe import Recipe
 from posttrain.rollouts.pairs import Pairs, need_pairs
 from posttrain.schedules import Constant, Warmup
 from posttrain.stage import AdamW, Problems, Stage, Stream
-from posttrain.types import Duration, Origin, Steps
+from posttrain.types import Origin
 
 
 @dataclass(frozen=True)

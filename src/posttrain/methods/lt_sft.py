@@ -28,13 +28,13 @@ import dataclasses
 
 from posttrain.adapters.anchored import Anchored
 from posttrain.adapters.masked import AtRandom, Largest, Masked, MostMoved
+from posttrain.durations import Fraction
 from posttrain.errors import UserError
 from posttrain.methods import sft
 from posttrain.methods.sft import Supervision
 from posttrain.recipe import Interlude, Recipe
 from posttrain.schedules import Linear, Warmup
 from posttrain.stage import Problems, Stage
-from posttrain.types import Fraction
 from posttrain.weights.snapshots import Keep, Load, Rewind
 from posttrain.weights.vectors import AddVector
 

@@ -34,13 +34,13 @@ from __future__ import annotations
 
 import dataclasses
 
+from posttrain.durations import Fraction
 from posttrain.methods import sft
 from posttrain.methods.sft import Supervision
 from posttrain.recipe import Recipe
 from posttrain.rollouts.corrupted_copy import CorruptedCopy
 from posttrain.schedules import Constant, Warmup
 from posttrain.stage import Problems
-from posttrain.types import Fraction
 
 
 def recipe(

@@ -17,6 +17,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from posttrain.batching import PerSequence, PerToken
+from posttrain.durations import Fraction
 from posttrain.errors import UserError
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.protocols import Term
@@ -24,7 +25,7 @@ from posttrain.recipe import Recipe
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.schedules import Cosine, Warmup
 from posttrain.stage import AdamW, Problems, Stage, Stream
-from posttrain.types import Fraction, Origin
+from posttrain.types import Origin
 
 
 @dataclass(frozen=True)

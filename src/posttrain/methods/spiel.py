@@ -31,6 +31,7 @@ import dataclasses
 
 from posttrain.adapters.growth import ByGradients, ByMoments
 from posttrain.adapters.spiel import CosineReplacement, LinearReplacement, Spiel
+from posttrain.durations import Fraction
 from posttrain.methods import sft
 from posttrain.methods.sft import Supervision
 from posttrain.optimisers.per_entry import PerEntryAdamW
@@ -38,7 +39,6 @@ from posttrain.optimisers.sm3 import Sm3
 from posttrain.recipe import Recipe
 from posttrain.schedules import Linear, Warmup
 from posttrain.stage import Problems
-from posttrain.types import Fraction
 
 SCRIPT = Supervision(
     prompts_per_step=128,

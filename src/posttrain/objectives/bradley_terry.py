@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from posttrain.forward import Forward
 from posttrain.objectives.preference import BradleyTerry, answer_tokens, loss_of_pairs
-from posttrain.policy import Forward
 from posttrain.types import TokenBatch, TrainingSequence
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from posttrain.policy import Forward
+from posttrain.forward import Forward
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 
 Written = Literal["given", "sampled"]

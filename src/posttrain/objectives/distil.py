@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from posttrain.divergences import kl
-from posttrain.policy import Forward
+from posttrain.forward import Forward
 from posttrain.types import TokenBatch, TrainingSequence
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from posttrain.errors import UserError
+from posttrain.forward import Forward
 from posttrain.objectives.cross_entropy import CrossEntropy
-from posttrain.policy import Forward
 from posttrain.protocols import Objective
 from posttrain.types import TokenBatch, TrainingSequence
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posttrain.policy import Forward
+from posttrain.forward import Forward
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 
 SPAN = 512

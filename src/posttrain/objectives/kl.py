@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from posttrain.divergences import ESTIMATORS, kl
-from posttrain.policy import Forward
+from posttrain.forward import Forward
 from posttrain.types import TokenBatch, TrainingSequence
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from posttrain.policy import Forward
+from posttrain.forward import Forward
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 
 

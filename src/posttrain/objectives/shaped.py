@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from posttrain.forward import Forward
 from posttrain.objectives.clipped import Clip, ClippedPolicy
-from posttrain.policy import Forward
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 
 

@@ -19,8 +19,9 @@ from torch import Tensor
 from posttrain.batching import PerToken, collate, microbatches, weigh
 from posttrain.blocks import pushed
 from posttrain.errors import UserError
+from posttrain.forward import Forward
 from posttrain.objectives.cross_entropy import CrossEntropy
-from posttrain.policy import Forward, Policy
+from posttrain.policy import Policy
 from posttrain.protocols import Term
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 
@@ -34,7 +35,7 @@ class Neighbour(Protocol):
     """A model near the one that is trained."""
 
     def layers(self, forward: Forward) -> tuple[Tensor, ...]:
-        """Its states, like :attr:`posttrain.policy.Forward.layers`, for the batch of ``forward``."""
+        """Its states, like :attr:`posttrain.forward.Forward.layers`, for the batch of ``forward``."""
         ...
 
 

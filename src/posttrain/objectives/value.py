@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posttrain.policy import Forward
+from posttrain.forward import Forward
 from posttrain.types import TokenBatch, TrainingSequence
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from posttrain.batching import PerToken
+from posttrain.durations import Steps
 from posttrain.errors import UserError, unknown
 from posttrain.loop import StepRecord, start, train
 from posttrain.objectives.cross_entropy import CrossEntropy
@@ -26,7 +27,7 @@ from posttrain.runtime import Precision, attention_for, local_runtime
 from posttrain.schedules import Cosine, Warmup
 from posttrain.stage import AdamW, Stage, Stream
 from posttrain.text import Text
-from posttrain.types import Example, Origin, Steps
+from posttrain.types import Example, Origin
 
 EXAMPLE = Example("document", "")
 

@@ -19,7 +19,6 @@ from posttrain.types import Example, Origin, Rollout, Verdict
 
 LEVEL = "length_level"
 """The fact of an example that names its level."""
-FULL_SCORE = 1.0
 
 
 class LengthShape(Protocol):
@@ -110,7 +109,7 @@ class LengthPenalised:
 
     def _priced(self, rollout: Rollout, verdict: Verdict) -> Verdict:
         strength = self._strength(rollout.example)
-        if verdict.score is None or (self.penalised == "correct" and verdict.score != FULL_SCORE):
+        if verdict.score is None or (self.penalised == "correct" and not verdict.correct):
             return verdict
         length = int((rollout.origin == int(Origin.SAMPLED)).sum())
         price = strength * self.shape(min(1.0, length / self.longest))

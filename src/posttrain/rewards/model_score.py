@@ -10,7 +10,8 @@ import torch
 
 from posttrain.batching import collate, microbatches
 from posttrain.errors import UserError
-from posttrain.policy import Forward, Policy
+from posttrain.forward import Forward
+from posttrain.policy import Policy
 from posttrain.rewards.failure import failure
 from posttrain.types import Example, Origin, Rollout, TrainingSequence, Verdict
 

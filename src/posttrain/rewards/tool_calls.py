@@ -8,10 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from posttrain.errors import UserError
-from posttrain.types import Example, Rollout, Verdict
+from posttrain.types import TOOLS, Example, Rollout, Verdict
 
-TOOLS = "tools"
-"""The fact of an example that holds the offered tools: name -> names of parameters, in order."""
 PREFILLED = "prefilled"
 """The fact that holds the beginning of the call where the prompt ends with it."""
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from posttrain.protocols import Completion, Engine
+from posttrain.protocols import Engine
 from posttrain.text import Text
-from posttrain.types import Example, Origin, Progress, Rollout, Sampling
+from posttrain.types import Completion, Example, Origin, Progress, Rollout, Sampling
 
 
 def given(example: Example, text: Text, prompt: Tensor, written: Tensor, labels: Mapping[str, float]) -> Rollout:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator
 
-from posttrain.types import Duration, Fraction, Progress
+from posttrain.durations import Duration, Fraction
+from posttrain.types import Progress
 
 HintLaw = Callable[[int, Progress, Generator], int]
 """(parts, progress, generator) -> how many of the parts are given, 0 … parts."""

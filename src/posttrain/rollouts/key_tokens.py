@@ -12,10 +12,7 @@ import torch
 from posttrain.protocols import Engine
 from posttrain.rollouts.assemble import given
 from posttrain.text import Text
-from posttrain.types import Demonstration, Example, Progress, Rollout, Sampling
-
-TOOLS = "tools"
-"""The fact of an example whose keys are the names of the offered tools."""
+from posttrain.types import TOOLS, Demonstration, Example, Progress, Rollout, Sampling
 
 
 @dataclass(frozen=True)

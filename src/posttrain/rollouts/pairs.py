@@ -15,10 +15,7 @@ from posttrain.errors import UserError
 from posttrain.protocols import Engine
 from posttrain.rollouts.assemble import given
 from posttrain.text import Text
-from posttrain.types import Demonstration, Example, Progress, Rollout, Sampling
-
-REJECTED = "rejected"
-"""Where in its facts an example has the answer that is not preferred."""
+from posttrain.types import REJECTED, Demonstration, Example, Progress, Rollout, Sampling
 
 
 @dataclass(frozen=True)

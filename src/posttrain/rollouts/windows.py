@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator
 
+from posttrain.durations import Duration, Fraction
 from posttrain.schedules import Cosine
-from posttrain.types import Duration, Fraction, Progress
+from posttrain.types import Progress
 
 
 @dataclass(frozen=True)

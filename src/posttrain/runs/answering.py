@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from posttrain.evaluation.accuracy import Answer, Verify, answer_all
+from posttrain.evaluation.accuracy import Answer, answer_all
 from posttrain.protocols import Engine
 from posttrain.text import Text
-from posttrain.types import Example, Sampling
+from posttrain.types import Example, Sampling, Verify
 
 ANSWERS_AT_ONCE = 512
 """Answers between two movements of the bar: as many as the engine writes at a time, so that nothing is slowed down."""

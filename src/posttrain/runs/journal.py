@@ -145,8 +145,8 @@ def _score(rollout: Rollout) -> float | None:
 
 
 def _correct(rollout: Rollout) -> float | None:
-    score = _score(rollout)
-    return None if score is None else float(score == 1.0)
+    correct = None if rollout.verdict is None else rollout.verdict.correct
+    return None if correct is None else float(correct)
 
 
 def _valid(rollout: Rollout) -> float | None:

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 from posttrain.errors import UserError
 from posttrain.rewards.failure import Judging
 from posttrain.runs.spec import RunSpec
-from posttrain.types import Example, Verdict
+from posttrain.types import Example, Verdict, Verify
 
 if TYPE_CHECKING:
     from posttrain.tasks.base import Task
-
-Verify = Callable[[str, Example], Verdict]
 
 OVERLONG_LIMIT = 0.05
 """The largest share of examples that may be dropped for length before it is an error."""

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from posttrain.batching import collate
-from posttrain.policy import Forward, Policy
+from posttrain.durations import Duration, Steps
+from posttrain.forward import Forward
+from posttrain.policy import Policy
 from posttrain.selection.candidates import Quota, batches
 from posttrain.selection.sketch import FourierSketch, Sketch
-from posttrain.types import Duration, Origin, Progress, Steps, TrainingSequence
+from posttrain.types import Origin, Progress, TrainingSequence
 
 COLUMNS_AT_ONCE = 1 << 14
 """Columns of the logits that are widened to float64 at a time."""

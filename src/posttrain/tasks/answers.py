@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from posttrain.types import Verdict
+from posttrain.types import FULL_SCORE, Verdict
 
-RIGHT, WRONG, MISSING = 1.0, 0.1, 0.0
+RIGHT, WRONG, MISSING = FULL_SCORE, 0.1, 0.0
 
 # An opening tag inside would mean that an earlier block was never closed: the block starts at the last opening.
 ANSWER_BLOCK = r"<answer>((?:(?!<answer>).)*?)</answer>"

@@ -17,7 +17,7 @@ from typing import ClassVar
 from posttrain.errors import UserError
 from posttrain.tasks.answers import LastMatch, missing, right, wrong
 from posttrain.tasks.splits import distinct_problems
-from posttrain.types import Demonstration, Example, Split, Verdict
+from posttrain.types import REJECTED, Demonstration, Example, Split, Verdict
 
 NUMBER = re.compile(r"\+?0{0,8}([0-9])\.?")
 
@@ -70,7 +70,7 @@ def _draw(lengths: tuple[int, ...], rng: Random) -> str:
 
 def _example(name: str, digits: str) -> Example:
     sums = [total % 10 for total in accumulate(map(int, digits))]
-    facts = {"digits": len(digits), "rejected": _written(_with_a_slip(sums, Random(f"rejected/{name}"))).text}
+    facts = {"digits": len(digits), REJECTED: _written(_with_a_slip(sums, Random(f"rejected/{name}"))).text}
     return Example(name, f"{digits}=", sums[-1], (_written(sums),), facts)
 
 

@@ -86,7 +86,7 @@ class SameMathematics:
     def __call__(self, answer: str, gold: str) -> Verdict:
         """The writing first, because it is decided at once; then the algebra."""
         verdict = SameWriting()(answer, gold)
-        if verdict.score == 1.0 or len(answer) > LONGEST_ANSWER:
+        if verdict.correct or len(answer) > LONGEST_ANSWER:
             return verdict
         outcome = self._agree(answer, gold)
         if isinstance(outcome, Unfinished):

@@ -18,7 +18,7 @@ from typing import ClassVar
 from posttrain.errors import UserError
 from posttrain.tasks.answers import LastMatch, missing, right, wrong
 from posttrain.tasks.splits import distinct_problems
-from posttrain.types import Demonstration, Example, Split, Verdict
+from posttrain.types import REJECTED, Demonstration, Example, Split, Verdict
 
 SYMBOLS = "abcdefghijklmnopqrstuv"
 ACTIONS = "wxyz"
@@ -117,7 +117,7 @@ class KeyPaths:
             shown = [self._annotated(key, table, Random(writer)) for writer in writers]
         facts = {
             "horizon": self.horizon,
-            "rejected": _with_a_slip(shown[0], path, Random(f"rejected/{seed}/{name}")) + END,
+            REJECTED: _with_a_slip(shown[0], path, Random(f"rejected/{seed}/{name}")) + END,
         }
         return Example(name, f"{key}:", path, tuple(Demonstration(tuple(walk), END) for walk in shown), facts)
 

@@ -19,7 +19,7 @@ from posttrain.errors import UserError
 from posttrain.rewards.tool_calls import GradedToolCalls
 from posttrain.tasks.answers import missing, right, wrong
 from posttrain.tasks.splits import distinct_problems
-from posttrain.types import Demonstration, Example, Split, Verdict
+from posttrain.types import TOOLS, Demonstration, Example, Split, Verdict
 
 VERBS, NOUNS = ("book", "block", "find", "fetch"), ("road", "room", "rota", "route")
 PARAMETERS = ("city", "date", "day", "end", "price", "start", "team", "time")
@@ -115,7 +115,7 @@ class ToolCalls:
         fails = split == "train" and rng.random() < self.failing
         turns = (*_opening(request, signatures), *(_failed_call(request, tool, signatures, rng) if fails else ()))
         call = Demonstration(_chunks(tool, {p: request.values[p] for p in signatures[tool]}), ")")
-        facts = {"tools": {offer: signatures[offer] for offer in request.offered}, "turns": turns}
+        facts = {TOOLS: {offer: signatures[offer] for offer in request.offered}, "turns": turns}
         return Example(name, "".join(text for _, text in turns), call.text, (call,), facts)
 
 

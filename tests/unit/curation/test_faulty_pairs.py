@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from fixtures.toy import toy_examples
-from posttrain.curation.faulty_pairs import Given, Mutated, passes
+from posttrain.curation.faulty_pairs import Given, Mutated
 from posttrain.errors import UserError
 from posttrain.tasks.countdown import Countdown
 from posttrain.tasks.countdown_forms import CompactForm
@@ -32,7 +32,7 @@ def test_a_variant_that_cannot_be_judged_is_none() -> None:
     def timed_out(response: str, example: Example) -> Verdict:
         return exact(response, example) if response == "a" else Verdict(None, "timed out", False)
 
-    assert passes("b", exactly("a"), timed_out) is None
+    assert timed_out("b", exactly("a")).correct is None
     with pytest.raises(UserError, match="none of 1 examples has a faulty variant"):
         Given()((exactly("a", faulty=("b",)),), timed_out)
 

@@ -10,9 +10,9 @@ from fixtures.sequences import sequence
 from posttrain.adapters.chosen import Chosen
 from posttrain.batching import collate
 from posttrain.engines.huggingface import HuggingFaceEngine, sample
-from posttrain.policy import Forward, Policy
-from posttrain.protocols import Completion
-from posttrain.types import Origin, Sampling
+from posttrain.forward import Forward
+from posttrain.policy import Policy
+from posttrain.types import Completion, Origin, Sampling
 from tolerances import FLOAT32_RECORD, MODEL, STANDARD_ERRORS
 
 PROMPTS = [torch.tensor(p) for p in ([5], [3, 9, 4, 7, 2], [6, 6, 8], [2, 3, 4, 5, 6, 7, 8, 9], [11, 12])]

@@ -9,13 +9,14 @@ from posttrain.batching import PerGroup
 from posttrain.curation.choices import Fixed, MostLikely
 from posttrain.curation.judges import ModelJudge, TaskVerifier
 from posttrain.curation.writing import OwnAnswer, Paraphrase, Sampled
+from posttrain.durations import Steps
 from posttrain.errors import UserError
 from posttrain.methods import budget, dpo, grape, s3ft
 from posttrain.methods.dpo import Preferences
 from posttrain.objectives.preference import BradleyTerry, PairedPreference, SquaredMargin
 from posttrain.recipe import Later
 from posttrain.settings.building import build
-from posttrain.types import Example, Origin, Progress, Steps
+from posttrain.types import Example, Origin, Progress
 
 
 def test_preferences_have_the_papers_defaults() -> None:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from fixtures.models import bigram_policy, random_table
 from fixtures.sequences import sequence, spell
 from posttrain.batching import PerGroup, collate, weigh
+from posttrain.forward import Forward
 from posttrain.objectives.bradley_terry import PairedReward
-from posttrain.policy import Forward, Policy
+from posttrain.policy import Policy
 from posttrain.protocols import Term
 from posttrain.types import Origin, TrainingSequence
 from tolerances import FLOAT32_MODEL

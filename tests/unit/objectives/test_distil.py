@@ -9,10 +9,10 @@ from torch import Tensor
 
 from fixtures.models import bigram_policy, random_table
 from fixtures.sequences import sequence, spell
-from posttrain import policy as policy_module
+from posttrain import forward as forward_module
 from posttrain.batching import collate
+from posttrain.forward import Forward
 from posttrain.objectives.distil import ForwardKl, HardTarget, JensenShannon, ReverseKl
-from posttrain.policy import Forward
 from tolerances import ROUNDING, VISIBLE
 
 EVERY = pytest.mark.parametrize("objective", [ReverseKl(), ForwardKl(), HardTarget(), JensenShannon()], ids=str)
@@ -143,7 +143,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, objective) -> No
         return loss.detach(), student.model.table.grad
 
     whole = of_a_row()
-    monkeypatch.setattr(policy_module, "LOGITS_AT_ONCE", 10)
+    monkeypatch.setattr(forward_module, "LOGITS_AT_ONCE", 10)
     for one, other in zip(whole, of_a_row(), strict=True):
         torch.testing.assert_close(other, one, rtol=0, atol=ROUNDING)
 

@@ -8,8 +8,8 @@ import torch
 from fixtures.models import bigram_policy
 from fixtures.sequences import sequence, spell
 from posttrain.batching import collate
+from posttrain.forward import Forward
 from posttrain.objectives.entropy import NegativeEntropy
-from posttrain.policy import Forward
 
 
 def test_a_uniform_distribution_has_the_entropy_of_its_size_and_no_gradient() -> None:

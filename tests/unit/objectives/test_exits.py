@@ -10,11 +10,12 @@ from fixtures.sequences import ragged, sequence, spell
 from posttrain.batching import PerToken, collate, weigh
 from posttrain.blocks import blocks
 from posttrain.errors import UserError
+from posttrain.forward import Forward
 from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.exits import AtDepths, AtFractions, AverageOverExits, EveryFew
 from posttrain.objectives.undesirable import StateDistance
-from posttrain.policy import Forward, Policy
+from posttrain.policy import Policy
 from posttrain.protocols import Objective, Term
 from posttrain.types import Origin
 from tolerances import MODEL, ROUNDING, VISIBLE

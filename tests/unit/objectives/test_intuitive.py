@@ -8,9 +8,10 @@ from fixtures.folders import deep_policy
 from fixtures.models import tiny_policy
 from fixtures.sequences import sequence, spell
 from posttrain.batching import PerSequence, collate, weigh
+from posttrain.forward import Forward
 from posttrain.objectives import intuitive
 from posttrain.objectives.intuitive import FutureLosses, IntuitiveLikelihood, LaterTokens, discounted_future
-from posttrain.policy import Forward, Policy
+from posttrain.policy import Policy
 from posttrain.protocols import Term
 from posttrain.types import Origin, TrainingSequence
 from tolerances import GRADIENT, MODEL, ROUNDING, VISIBLE

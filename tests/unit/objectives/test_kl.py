@@ -10,8 +10,8 @@ from fixtures.models import bigram_policy, random_table
 from fixtures.sequences import sequence, spell
 from fixtures.stated import Stated, row, stated_batch
 from posttrain.batching import collate
+from posttrain.forward import Forward
 from posttrain.objectives.kl import EstimatedKl, ExactKl
-from posttrain.policy import Forward
 from tolerances import ROUNDING
 
 D = math.log(2)  # the reference finds the token twice as likely

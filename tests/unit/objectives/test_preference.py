@@ -10,9 +10,9 @@ from torch import Tensor
 from fixtures.models import bigram_policy, random_table
 from fixtures.sequences import sequence, spell
 from posttrain.batching import PerGroup, collate, weigh
+from posttrain.forward import Forward
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.preference import BradleyTerry, PairedPreference, SquaredMargin
-from posttrain.policy import Forward
 from posttrain.protocols import Term
 from posttrain.types import Origin, TrainingSequence
 from tolerances import ROUNDING

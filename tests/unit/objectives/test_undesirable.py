@@ -15,6 +15,7 @@ from fixtures.sequences import sequence, spell
 from fixtures.training import accumulate
 from posttrain.batching import PerToken, collate, weigh
 from posttrain.errors import UserError
+from posttrain.forward import Forward
 from posttrain.objectives.undesirable import (
     NEIGHBOUR,
     AscentInStates,
@@ -25,7 +26,7 @@ from posttrain.objectives.undesirable import (
     RandomInWeights,
     StateDistance,
 )
-from posttrain.policy import Forward, Policy
+from posttrain.policy import Policy
 from posttrain.protocols import Term
 from posttrain.types import Origin, TrainingSequence
 from tolerances import GRADIENT, MODEL, ROUNDING, VISIBLE

@@ -10,8 +10,8 @@ from fixtures.models import tiny_policy, with_critic
 from fixtures.sequences import sequence, spell
 from fixtures.stated import row, stated_batch
 from posttrain.batching import collate
+from posttrain.forward import Forward
 from posttrain.objectives.value import ClippedValue
-from posttrain.policy import Forward
 from tolerances import FLOAT32_RECORD, ROUNDING
 
 

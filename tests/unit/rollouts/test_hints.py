@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posttrain.durations import Fraction, Steps
 from posttrain.rollouts.hints import BinomialCosine, NoHints, StagedHints, UniformHints, cut_points
-from posttrain.types import Fraction, Progress, Steps
+from posttrain.types import Progress
 from tolerances import STANDARD_ERRORS
 
 SEPARATION = {

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from posttrain.durations import Fraction, Steps
 from posttrain.rollouts.windows import BetaWindow
-from posttrain.types import Fraction, Progress, Steps
+from posttrain.types import Progress
 from tolerances import ROUNDING, STANDARD_ERRORS
 
 MANY = 1_000_000

@@ -14,6 +14,7 @@ from fixtures.models import bigram_policy, random_table, tiny_policy
 from fixtures.sequences import NOW, collected, sequence, spell
 from fixtures.toy import toy_examples, toy_problems
 from fixtures.training import CPU, SMALL_SUPERVISION, continue_run
+from posttrain.durations import Steps
 from posttrain.loop import start, train
 from posttrain.methods import uds
 from posttrain.policy import Policy
@@ -23,7 +24,7 @@ from posttrain.selection.candidates import Quota
 from posttrain.selection.sketch import FourierSketch
 from posttrain.selection.utility_diversity import UtilityDiversity, mean_distance, nuclear_norm, sequence_logits
 from posttrain.text import Text
-from posttrain.types import Progress, Steps, TrainingSequence
+from posttrain.types import Progress, TrainingSequence
 from tolerances import FLOAT32_MODEL, MODEL, VISIBLE
 
 SMALL = FourierSketch(columns=4, rows=3, longest=64)

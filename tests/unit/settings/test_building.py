@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posttrain.credit.group import LeaveOneOut, Standardised
+from posttrain.durations import Fraction, Steps
 from posttrain.errors import UserError
 from posttrain.objectives.clipped import Clip, SequenceRatio
 from posttrain.objectives.kl import ExactKl
@@ -16,7 +17,6 @@ from posttrain.settings.building import build, build_changes, resolved
 from posttrain.settings.catalogue import method, method_names
 from posttrain.settings.overrides import apply
 from posttrain.settings.schema import Choice, Part, Row, Scalar, Words
-from posttrain.types import Fraction, Steps
 
 FLOATS = st.floats(min_value=0, max_value=1, exclude_min=True)
 SCALARS = {"int": st.integers(2, 50), "float": FLOATS, "bool": st.booleans(), "None": st.none()}

@@ -1,0 +1,244 @@
+""":class:`Forward`, the lazy view of one pass of a policy over a batch.
+
+The one shift of the library is here: the hidden state at position t - 1 predicts token t, and everything that
+:class:`Forward` hands out is aligned to the token it speaks about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from posttrain.policy import Policy, autocast
+from posttrain.types import Origin, TokenBatch
+
+LOGITS_AT_ONCE = 1 << 25
+"""Numbers of [positions x vocabulary] held at a time; above it the head runs in chunks, in the backward pass again."""
+
+
+class Forward:
+    """A lazy view of one pass of a policy over a batch; each quantity is computed when it is first read.
+
+    Args:
+        policy: the policy.
+        batch: the right-padded batch.
+        positions: Bool["b l"], the tokens whose prediction anybody will read; elsewhere every quantity is 0.
+        frozen: the frozen policies that objectives may name.
+        prepared: what was computed of the whole minibatch, by name.
+        inputs: Float["b l d"], read by the first layer instead of the tokens' embeddings.
+        parameters: weights of the model to use instead of its own, by name; only ``layers`` exist under them.
+        keeps_layers: whether ``layers`` are going to be read, by whomever and in whatever order.
+
+    Whether gradients flow is decided when the view is made, not when a quantity is first touched: a cached quantity
+    first read inside somebody's ``no_grad`` would silently lose another term's gradient.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        batch: TokenBatch,
+        positions: Tensor,
+        frozen: Mapping[str, Policy] | None = None,
+        prepared: Mapping[str, Any] | None = None,
+        inputs: Tensor | None = None,
+        parameters: Mapping[str, Tensor] | None = None,
+        keeps_layers: bool = False,
+    ) -> None:
+        if bool(positions[:, 0].any()):
+            raise ValueError("position 0 is predicted by nothing and can carry no weight")
+        self.policy = policy
+        self.batch = batch
+        self.positions = positions
+        self.frozen = frozen or {}
+        self.prepared = prepared or {}
+        self._inputs = inputs
+        self._parameters = parameters
+        self._keeps_layers = keeps_layers
+        self._gradients = torch.is_grad_enabled()
+
+    @cached_property
+    def logprobs(self) -> Tensor:
+        """Float["b l"]: log-probability of each token, sampled ones at their temperature; 0 outside ``positions``."""
+        return self.at_logits(_token_logprobs)
+
+    @cached_property
+    def entropy(self) -> Tensor:
+        """Float["b l"]: entropy in nats of each token's predictive distribution; 0 outside ``positions``."""
+        return self.at_logits(_entropy)
+
+    @cached_property
+    def values(self) -> Tensor:
+        """Float["b l"]: the head ``value`` on the state in which each token was chosen; 0 outside ``positions``."""
+        return self._under_head("value", lambda: self._hidden)
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """Float["b l"]: the head ``score`` on the state after each token has been read; 0 outside ``positions``.
+
+        A value tells what the text before a token is worth, a score what the text is worth that ends with it.
+        """
+        return self._under_head("score", lambda: self._last_layer[self.positions])
+
+    def _under_head(self, name: str, states: Callable[[], Tensor]) -> Tensor:
+        with torch.set_grad_enabled(self._gradients):
+            values = self.policy.heads[name](states().float())[:, 0]
+            out = torch.zeros(self.positions.shape, dtype=values.dtype, device=values.device)
+            return out.masked_scatter(self.positions, values)
+
+    @property
+    def logits(self) -> Tensor:
+        """Float["n v"]: tempered logits that predict each of the ``positions``, row by row of the batch.
+
+        The one quantity that is no number per token, for what needs the matrix as a whole; all of it is held at once.
+        """
+        return self._all_logits
+
+    @property
+    def layers(self) -> tuple[Tensor, ...]:
+        """Float["b l d"] per layer, the embeddings first and the last one normed.
+
+        Unlike everything else here, index t is the state after token t has been read: nothing is predicted. An
+        objective that reads them says so in its ``needs``.
+        """
+        return self._every_layer
+
+    def again(self, inputs: Tensor | None = None, parameters: Mapping[str, Tensor] | None = None) -> Forward:
+        """Another pass over the same batch, with other inputs or other weights; gradients flow through both."""
+        with torch.set_grad_enabled(self._gradients):
+            return Forward(self.policy, self.batch, self.positions, self.frozen, self.prepared, inputs, parameters)
+
+    def at_exit(self, depth: int) -> Forward:
+        """The same pass as if the model ended after ``depth`` layers: its norm and head on their states."""
+        if not 1 <= depth < len(self.layers):
+            raise ValueError(f"the model has {len(self.layers) - 1} layers; it cannot end after {depth}")
+        with torch.set_grad_enabled(self._gradients):
+            view = Forward(self.policy, self.batch, self.positions, self.frozen, self.prepared)
+            view.__dict__["_others"] = self._others  # the frozen policies have one pass, however many exits there are
+            last = depth == len(self.layers) - 1  # the last one is normed already
+            with autocast(self.policy):
+                states = self.layers[depth] if last else self.policy.final_norm(self.layers[depth])
+            view.__dict__["_hidden"] = view._predicting(states)
+        return view
+
+    def at_logits(self, quantity: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """A full-vocabulary quantity, evaluated in chunks so that the whole of the logits need not exist.
+
+        Args:
+            quantity: (Float["n v"] tempered logits, Int["n"] tokens) -> Float["n"].
+
+        Returns:
+            Float["b l"], 0 outside ``positions``.
+        """
+        return self._scatter(lambda rows: quantity(self._logits(rows), self._tokens[rows]))
+
+    def against(self, name: str, quantity: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Like :meth:`at_logits`, for a quantity of two distributions.
+
+        Args:
+            name: a frozen policy.
+            quantity: (Float["n v"] tempered logits, Float["n v"] the frozen policy's) -> Float["n"].
+        """
+        other = self._under(name)
+        return self._scatter(lambda rows: quantity(self._logits(rows), other._logits(rows).detach()))
+
+    def _under(self, name: str) -> Forward:
+        if name not in self._others:
+            with torch.no_grad():
+                self._others[name] = Forward(self.frozen[name], self.batch, self.positions)
+        return self._others[name]
+
+    @cached_property
+    def _others(self) -> dict[str, Forward]:
+        return {}
+
+    @cached_property
+    def _hidden(self) -> Tensor:
+        """Float["n d"]: the state that predicts each of the ``positions`` — the one and only shift."""
+        return self._predicting(self._last_layer)
+
+    def _predicting(self, states: Tensor) -> Tensor:
+        predicting = torch.zeros_like(self.positions)
+        predicting[:, :-1] = self.positions[:, 1:]
+        return states[predicting]
+
+    @cached_property
+    def _last_layer(self) -> Tensor:
+        if self._keeps_layers or "_every_layer" in self.__dict__:
+            return self._every_layer[-1]
+        return self._pass(output_hidden_states=False).last_hidden_state  # type: ignore[no-any-return]
+
+    @cached_property
+    def _every_layer(self) -> tuple[Tensor, ...]:
+        if "_last_layer" in self.__dict__:
+            raise RuntimeError("layers are read before anything else, or announced: put 'layers' in needs")
+        return self._pass(output_hidden_states=True).hidden_states  # type: ignore[no-any-return]
+
+    def _pass(self, output_hidden_states: bool) -> Any:
+        # Rows are padded on the right, so causal attention alone keeps real tokens from seeing padding; without an
+        # explicit mask the attention kernels take their fast causal path.
+        what = {"input_ids": self.batch.tokens} if self._inputs is None else {"inputs_embeds": self._inputs}
+        asked = {**what, "use_cache": False, "output_hidden_states": output_hidden_states}
+        model = self.policy.model.base_model
+        tokens = int(self.batch.attention_mask.sum())
+        self.policy.tokens_passed += tokens
+        self.policy.tokens_differentiated += tokens if self._gradients else 0
+        with torch.set_grad_enabled(self._gradients), autocast(self.policy):
+            if self._parameters is None:
+                return model(**asked)
+            prefix = f"{self.policy.model.base_model_prefix}."
+            weights = {n.removeprefix(prefix): p for n, p in self._parameters.items() if n.startswith(prefix)}
+            return torch.func.functional_call(model, weights, kwargs=asked)
+
+    @cached_property
+    def _tokens(self) -> Tensor:
+        return self.batch.tokens[self.positions]
+
+    @cached_property
+    def _temperature(self) -> Tensor:
+        """Float["n"]: the row's for sampled tokens; what was given was drawn at no temperature and keeps 1."""
+        sampled = self.batch.origin == int(Origin.SAMPLED)
+        return torch.where(sampled, self.batch.temperature[:, None], 1.0)[self.positions]
+
+    def _logits(self, rows: slice) -> Tensor:
+        if rows == slice(None):
+            return self._all_logits
+        return self._head(rows)
+
+    @cached_property
+    def _all_logits(self) -> Tensor:
+        with torch.set_grad_enabled(self._gradients):
+            return self._head(slice(None))
+
+    def _head(self, rows: slice) -> Tensor:
+        if self._parameters is not None:
+            raise RuntimeError("under other weights only layers exist: the head would be that of the policy's own")
+        with autocast(self.policy):
+            logits = self.policy.head(self._hidden[rows])
+        return logits / self._temperature[rows, None].to(logits.dtype)
+
+    def _scatter(self, chunk: Callable[[slice], Tensor]) -> Tensor:
+        count, vocabulary = len(self._tokens), int(self.policy.model.config.vocab_size)
+        with torch.set_grad_enabled(self._gradients):
+            self._hidden  # noqa: B018 - computed here once, not inside a recomputed chunk
+            if count * vocabulary <= LOGITS_AT_ONCE:
+                values = chunk(slice(None))
+            else:
+                size = max(1, LOGITS_AT_ONCE // vocabulary)
+                pieces = [slice(at, min(at + size, count)) for at in range(0, count, size)]
+                values = torch.cat([checkpoint(chunk, piece, use_reentrant=False) for piece in pieces])
+            out = torch.zeros(self.positions.shape, dtype=values.dtype, device=values.device)
+            return out.masked_scatter(self.positions, values)
+
+
+def _token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
+    return torch.log_softmax(logits, -1).gather(-1, tokens[:, None])[:, 0]
+
+
+def _entropy(logits: Tensor, tokens: Tensor) -> Tensor:
+    logprobs = torch.log_softmax(logits, -1)
+    return -(logprobs.exp() * logprobs).sum(-1)
