@@ -37,6 +37,7 @@ class Critical:
     """A selection that reads values, which most stages do not have."""
 
     needs = frozenset({"old_values"})
+    emphasises = frozenset[str]()
 
 
 def test_no_change_is_no_change() -> None:

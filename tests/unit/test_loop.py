@@ -266,7 +266,7 @@ def test_passes_that_terms_make_of_their_own_are_work_too(policy: Policy) -> Non
 
 def test_passes_that_a_selection_makes_itself_are_work_too(policy: Policy) -> None:
     class Looking:
-        needs = frozenset[str]()
+        needs = emphasises = frozenset[str]()
 
         def start(self, seed: int) -> "Looking":
             return self

@@ -22,6 +22,7 @@ class AtRandom:
 
     quota: Quota = Quota()
     needs = frozenset[str]()
+    emphasises = frozenset[str]()
 
     def start(self, seed: int) -> Memoryless:
         """The draw depends on the run's seed and the step alone."""
@@ -46,6 +47,7 @@ class HighestLoss:
 
     quota: Quota = Quota()
     needs = frozenset({"old_logprobs"})
+    emphasises = frozenset[str]()
 
     def start(self, seed: int) -> Memoryless:
         """Nothing is drawn."""

@@ -39,6 +39,11 @@ class TopEntropy:
         if not 0 <= self.masked <= 1:
             raise ValueError(f"masked is a fraction of the given tokens, between 0 and 1, got {self.masked}")
 
+    @property
+    def emphasises(self) -> frozenset[str]:
+        """The term whose tokens are masked."""
+        return frozenset({self.term})
+
     def start(self, seed: int) -> TopEntropySession:
         """Begin a stage; nothing is random."""
         return TopEntropySession(self)
