@@ -16,7 +16,8 @@ from posttrain.adapters.masked import AtRandom, Masked
 from posttrain.adapters.spiel import LinearReplacement, Spiel, trunk_matrices
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.loop import start, train
-from posttrain.methods import lt_sft, spiel
+from posttrain.methods import lfu, lt_sft, sft, spiel
+from posttrain.objectives.undesirable import AscentInStates, AscentInWeights
 from posttrain.optimisers.per_entry import PerEntryAdamW
 from posttrain.policy import Policy
 from posttrain.recipe import Recipe, Workspace
@@ -167,6 +168,17 @@ def test_spiel_lowers_the_loss_more_than_the_random_support_that_it_begins_with(
         records = run(sparse_stage(**settings, replacement=replacement), tiny_policy())
         losses.append(sum(r.losses["likelihood"] for r in records[-6:]))
     assert losses[0] < losses[1]
+
+
+@pytest.mark.parametrize("neighbour", [AscentInWeights(), AscentInStates()])
+def test_spiel_grows_by_the_gradients_of_updates_whatever_a_part_differentiates_beside_them(neighbour) -> None:
+    plain = sft.recipe(toy_problems(), steps=5, supervision=SUPERVISION)
+    beside = lfu.recipe(
+        toy_problems(), steps=5, neighbour=neighbour, consistency=1e-30, supervision=SUPERVISION
+    )  # a coefficient that leaves the loss alone, and the ascent as it is
+    adapter = Spiel(0.05, every=4, looking=2)
+    first, second = (after(dataclasses.replace(only(recipe), adapter=adapter)) for recipe in (plain, beside))
+    close(first, second)
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 4, 5, 6])
