@@ -245,11 +245,6 @@ class Stage:
         return any(LAYERS in t.objective.needs for t in self.terms)
 
     @property
-    def views_needed(self) -> frozenset[str]:
-        """The frozen policies that objectives run beside the one that is trained, on every sequence of an update."""
-        return frozenset(n.removeprefix("policy/") for n in self._needs if n.startswith("policy/"))
-
-    @property
     def several_updates(self) -> bool:
         """Whether a collection is trained on more than once, or in more than one part."""
         prompts = sum(s.prompts_per_step for s in self.streams)

@@ -38,7 +38,7 @@ def candidates(case: Case, policy: Policy, text: Text, step: int = 0) -> list[Tr
     """Demonstrations and faulty variants of some of them, with every signal that the selection reads."""
     rows = collected(Contrasts(), faulty_examples(16)[5 * step : 5 * step + 10], text)
     stage = prepared_stage([()], [LIKELIHOOD], selection=case.construct())
-    return annotate(rows, policy, {}, stage)[0]
+    return annotate(rows, policy, {}, stage)
 
 
 def keys(sequences: list[TrainingSequence]) -> list[tuple[int, dict[str, list[float]]]]:

@@ -94,7 +94,9 @@ def test_an_emphasis_of_a_source_in_a_term_that_does_not_read_it_is_refused() ->
     elsewhere = dataclasses.replace(LIKELIHOOD, stream="solutions")
     reader = Term("others", CrossEntropy(), GIVEN, PerToken(), stream="calls")
     for terms, there in (((elsewhere, reader), "'others'"), ((elsewhere,), "none")):
-        with pytest.raises(UserError, match=f"source of stream 'calls' weighs tokens of the term 'likelihood'.*{there}"):
+        with pytest.raises(
+            UserError, match=f"source of stream 'calls' weighs tokens of the term 'likelihood'.*{there}"
+        ):
             stage(**both, terms=terms)
 
 
