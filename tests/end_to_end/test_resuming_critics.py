@@ -75,6 +75,20 @@ def test_a_missing_teacher_is_told_before_anything_is_written(tmp_path, base) ->
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("method", "setting"), [("opd", "teacher"), ("lt_sft", "transfer"), ("rft", "reference")])
+def test_a_model_of_other_tokens_is_told_before_anything_is_written(tmp_path, base, method, setting) -> None:
+    made = small_spec(method, base, tmp_path / "run")
+    other = {"from_folder": {"folder": "embedded"}}
+    changes = {
+        "teacher": {"teacher": other, "supervised_steps": 2},
+        "transfer": {"transfer": "embedded"},
+        "reference": {"stage": {"reference": other}, "reinforcement": {"prompts_per_step": 4, "kl_coefficient": 0.1}},
+    }[setting]
+    with pytest.raises(UserError, match="'embedded' has another tokenizer than the policy"):
+        execute.run(dataclasses.replace(made, arguments={**made.arguments, **changes}), Silent())
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_checkpoint_of_a_reward_model_judges_other_runs(tmp_path, base, whole) -> None:
     model = whole["reward_model"] / "checkpoint"
     judge = ModelScore(load_reward_model(model, CPU))
