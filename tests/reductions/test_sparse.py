@@ -12,6 +12,7 @@ from fixtures.models import tiny_policy, weights
 from fixtures.toy import toy_problems
 from fixtures.training import CPU, SMALL_SUPERVISION, RecordingRuntime, continue_run, run, run_recipe
 from posttrain.adapters.chosen import Chosen
+from posttrain.adapters.growth import ByGradients, ByMoments
 from posttrain.adapters.masked import AtRandom, Masked
 from posttrain.adapters.spiel import LinearReplacement, Spiel, trunk_matrices
 from posttrain.engines.huggingface import HuggingFaceEngine
@@ -19,6 +20,7 @@ from posttrain.loop import start, train
 from posttrain.methods import lfu, lt_sft, sft, spiel
 from posttrain.objectives.undesirable import AscentInStates, AscentInWeights
 from posttrain.optimisers.per_entry import PerEntryAdamW
+from posttrain.optimisers.sm3 import Sm3
 from posttrain.policy import Policy
 from posttrain.recipe import Recipe, Workspace
 from posttrain.runs import checkpoint
@@ -179,6 +181,15 @@ def test_spiel_grows_by_the_gradients_of_updates_whatever_a_part_differentiates_
     adapter = Spiel(0.05, every=4, looking=2)
     first, second = (after(dataclasses.replace(only(recipe), adapter=adapter)) for recipe in (plain, beside))
     close(first, second)
+
+
+def test_each_growth_has_the_rate_and_the_decay_of_its_own_sources() -> None:
+    def settings(growth: ByGradients | ByMoments) -> tuple[float, float, type]:
+        stage = only(spiel.recipe(toy_problems(), steps=100, growth=growth))
+        return stage.learning_rate.then.start, stage.optimiser.weight_decay, type(stage.optimiser)
+
+    assert settings(ByGradients()) == (1e-5, 30.0, PerEntryAdamW)
+    assert settings(ByMoments()) == (7e-4, 0.0, Sm3)
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 4, 5, 6])
