@@ -86,7 +86,7 @@ class Sketch:
     def __call__(self, matrix: Tensor) -> Tensor:
         """Float["n v"] -> Float["rows * columns"]."""
         narrow = matrix @ self.right.T
-        first, *others = narrow.split(self.spec.longest)
+        first, *others = torch.split(narrow, self.spec.longest)
         sketch = self.left[:, : len(first)] @ first
         for piece, rows in enumerate(others, 1):
             sketch = sketch + self.spec.further(piece, self.seed, self.left)[:, : len(rows)] @ rows
