@@ -12,17 +12,8 @@ from posttrain.errors import UserError
 from posttrain.frozen import FrozenPolicy, Snapshot
 from posttrain.heads import ValueHead
 from posttrain.protocols import Adapter, Credit, Optimiser, Prepare, Reward, Schedule, Selection, Source, Term
-from posttrain.signals import computed, frozen_roles
+from posttrain.signals import EMPHASIS, HEAD, LAYERS, WHOLE_GROUPS, computed, frozen_roles
 from posttrain.types import Example, Origin, Sampling, Verdict
-
-WHOLE_GROUPS = "whole groups"
-"""What an objective needs that reads several sequences of a group at once."""
-LAYERS = "layers"
-"""What an objective needs that reads the states of every layer."""
-EMPHASIS = "emphasis/"
-"""What stands before the name of a term in the signal of what its tokens weigh, such as ``"emphasis/likelihood"``."""
-HEAD = "head/"
-"""What stands before the name of a head that an objective reads itself, such as ``"head/score"``."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,7 @@ from fixtures.walking import Case
 from posttrain.batching import PerToken, collate, weigh
 from posttrain.policy import Forward, Policy
 from posttrain.protocols import Term
-from posttrain.signals import computed, frozen_roles
-from posttrain.stage import LAYERS, WHOLE_GROUPS
+from posttrain.signals import LAYERS, WHOLE_GROUPS, computed, frozen_roles
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 from tolerances import MODEL
 
