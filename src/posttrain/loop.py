@@ -98,7 +98,7 @@ class Session:
 
 @dataclass(frozen=True, eq=False)
 class StepRecord:
-    """What one step did; journals turn it into metrics."""
+    """What one step did, for journals; losses and norm are means over its updates, however many groups each has."""
 
     now: Progress
     collection: Collection
