@@ -61,6 +61,9 @@ class HighestLoss:
 
 
 def mean_loss(sequence: TrainingSequence) -> float:
-    """Nats per answer token under the policy; infinity where it is no number, so that the loop stops at it."""
-    loss = float(-sequence.signals["old_logprobs"][written(sequence)].double().mean())
+    """Nats per answer token under the policy, 0 without any; infinity where it is no number: the loop stops there."""
+    answer = written(sequence)
+    if not bool(answer.any()):
+        return 0.0
+    loss = float(-sequence.signals["old_logprobs"][answer].double().mean())
     return float("inf") if math.isnan(loss) else loss
