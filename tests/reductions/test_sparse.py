@@ -13,9 +13,10 @@ from fixtures.toy import toy_problems
 from fixtures.training import CPU, SMALL_SUPERVISION, RecordingRuntime, continue_run, run, run_recipe
 from posttrain.adapters.chosen import Chosen
 from posttrain.adapters.growth import ByGradients, ByMoments
-from posttrain.adapters.masked import AtRandom, Masked
+from posttrain.adapters.masked import AtRandom, Largest, Masked
 from posttrain.adapters.spiel import LinearReplacement, Spiel, trunk_matrices
 from posttrain.engines.huggingface import HuggingFaceEngine
+from posttrain.errors import UserError
 from posttrain.loop import start, train
 from posttrain.methods import lfu, lt_sft, sft, spiel
 from posttrain.objectives.undesirable import AscentInStates, AscentInWeights
@@ -275,10 +276,18 @@ def test_the_sparse_stage_begins_from_the_pretrained_weights_with_a_fresh_optimi
     assert all(torch.equal(found[name], alone[name]) for name in found)
 
 
-def test_random_entries_do_not_depend_on_the_dense_stage() -> None:
-    one, other = (outcome(tickets(entries=AtRandom(), dense_steps=steps)) for steps in (0, 3))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    assert not torch.equal(moved(one), moved(outcome(tickets())))
+@pytest.mark.parametrize("entries", [AtRandom(), Largest()])
+def test_entries_that_no_dense_training_finds_are_trained_without_any(entries: AtRandom | Largest) -> None:
+    recipe = tickets(entries=entries)
+    assert [part.name for part in recipe.stages if isinstance(part, Stage)] == ["sparse 1"]
+    found = outcome(recipe)
+    after_dense = dataclasses.replace(stage_of(tickets(), "sparse 1"), adapter=Masked(0.05, entries, lt_sft.TRUNK))
+    searched = tuple(after_dense if part.name == "sparse 1" else part for part in tickets().stages)
+    other = outcome(Recipe(searched))  # as if a dense stage had been trained and rewound
+    assert all(torch.equal(found[name], other[name]) for name in found)
+    assert not torch.equal(moved(found), moved(outcome(tickets())))
+    with pytest.raises(UserError, match="a dense stage would change nothing"):
+        tickets(entries=entries, dense_steps=3)
 
 
 def test_several_iterations_widen_the_support_from_where_they_stand() -> None:
