@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from effects import anchor, effects
 from table import CLAIMS, Claim
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +31,11 @@ paired by problem; a difference is *shown* if its interval excludes 0. Null and 
 """
 
 
+SUMMARY = """Every row claims that the method on the left is better than its baseline. *Not shown*: the interval
+includes 0; *reversed*: the baseline is better. Names in brackets are arms, explained by the command of their section.
+"""
+
+
 def write_page() -> None:
     """Write the page."""
     PAGE.write_text(page_text())
@@ -37,7 +43,25 @@ def write_page() -> None:
 
 def page_text() -> str:
     """The page as the evidence gives it."""
-    return "\n".join([HEAD, *(section(claim) for claim in CLAIMS)])
+    return "\n".join([HEAD, summary(), *(section(claim) for claim in CLAIMS)])
+
+
+def summary() -> str:
+    """A row per measured effect."""
+    lines = [
+        "## What was found",
+        "",
+        SUMMARY,
+        "| method | better than | points | 95% interval | seeds | | measured in |",
+    ]
+    lines.append("|---|---|---|---|---|---|---|")
+    for e in effects():
+        name = f"`{e.arm}`" if e.arm == e.method else f"`{e.method}` ({e.arm})"
+        verdict = e.verdict if e.verdict == "shown" else f"*{e.verdict}*"
+        interval = f"[{e.low:+.1f}, {e.high:+.1f}]"
+        where = f"[{e.claim.name}](#{anchor(e.claim)})"
+        lines.append(f"| {name} | {e.baseline} | {e.difference:+.1f} | {interval} | {e.seeds} | {verdict} | {where} |")
+    return "\n".join([*lines, ""])
 
 
 def section(claim: Claim) -> str:
@@ -49,8 +73,8 @@ def section(claim: Claim) -> str:
     facts = read(folder / "claim.json")
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     lines += ["```", facts["command"], "```", "", f"{facts['machine']}; {versions}; {facts['seconds']} s in all.", ""]
-    lines += facts.get("remarks", []) and [*facts["remarks"], ""]
-    return "\n".join([*lines, *(_PAGES[claim.page](folder))])
+    readings = ["Our reading:", "", *(f"- {reading}" for reading in claim.readings), ""] if claim.readings else []
+    return "\n".join([*lines, *(_PAGES[claim.page](folder)), *readings])
 
 
 def comparison(folder: Path) -> list[str]:
@@ -111,6 +135,7 @@ def real_data(folder: Path) -> list[str]:
     facts = read(folder / "checks.json")
     nll, reward, hints, end = (facts[key] for key in ("hint_nll", "hinted_reward", "hint_fraction", "accuracy"))
     low, high = end["base_ci95"]
+    tries = ", ".join(f"pass@{k} {value:.1%}" for k, value in read(folder / "base.json").get("pass_at_k", {}).items())
     rows = {
         "hint NLL falls by half": (
             nll,
@@ -129,7 +154,8 @@ def real_data(folder: Path) -> list[str]:
         ),
         "un-hinted held-out accuracy ends above the base's interval": (
             end,
-            f"{end['end']:.1%} against {end['base']:.1%} [{low:.1%}, {high:.1%}], n = {end['n']}",
+            f"{end['end']:.1%} against {end['base']:.1%} [{low:.1%}, {high:.1%}], n = {end['n']}"
+            + (f"; the base, sampled: {tries}" if tries else ""),
         ),
     }
     lines = ["| what must hold | measured | |", "|---|---|---|"]

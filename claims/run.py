@@ -34,13 +34,18 @@ def measure(claim: Claim, tune: bool) -> None:
     if claim.page != "comparison":
         shutil.rmtree(out, ignore_errors=True)
     line = " ".join(part for part in (claim.command, claim.tune if tune else chosen(claim)) if part)
-    command = [*map(os.path.expandvars, shlex.split(line)), "--out", str(out)]
-    command[0] = str(Path(sys.executable).with_name("posttrain"))
     began = time.monotonic()
-    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    carry_out(line, out)
     if claim.page == "real_data":
         write_checks(out)
     keep(claim, line, out, time.monotonic() - began)
+
+
+def carry_out(line: str, out: Path) -> None:
+    """Run a ``posttrain`` command with ``out`` as its folder."""
+    command = [*map(os.path.expandvars, shlex.split(line)), "--out", str(out)]
+    command[0] = str(Path(sys.executable).with_name("posttrain"))
+    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def chosen(claim: Claim) -> str:

@@ -33,6 +33,8 @@ class Claim:
             or ``theory``.
         tune: the candidates of a comparison's settings. ``run.py --tune`` tries them on the validation split; without
             ``--tune`` the arms get the values that are kept as chosen in ``results/NAME/tuning.json``.
+        effects: arms and their baselines: the first is claimed to be better than the second.
+        readings: what we take to be the reason for a result, where it is not what the papers let expect.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Claim:
     kept: tuple[str, ...]
     page: str
     tune: str = ""
+    effects: tuple[tuple[str, str], ...] = ()
+    readings: tuple[str, ...] = ()
 
 
 CLAIMS = (
@@ -65,6 +69,7 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         EVERYTHING,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
     ),
     Claim(
         "key_paths_longer",
@@ -73,6 +78,7 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         RATES,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
     ),
     Claim(
         "key_paths_random_faults",
@@ -81,6 +87,7 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         RATES,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
     ),
     Claim(
         "key_paths_short",
@@ -90,6 +97,7 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         RATES,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
     ),
     Claim(
         "control",
@@ -108,6 +116,7 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         EVERYTHING,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
     ),
     Claim(
         "guided",
@@ -117,6 +126,16 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         f"{REINFORCED} --tune supervision.learning_rate=1e-4,3e-4,1e-3",
+        effects=(
+            *(("prefix_rft", other) for other in ("rft", "sft_rft", "whole_prefix")),
+            *(("luffy", other) for other in ("rft", "sft_rft")),
+        ),
+        readings=(
+            "Reinforcing a fifth of the prefix, where the policy is least sure, is meant for prefixes of thousands of "
+            "tokens. Here a prefix has seven, every one of which has to be learnt, and the whole of it does better.",
+            "LUFFY's demonstration earns what the verifier says. Half of the demonstrations are faulty here and are "
+            "reinforced as failures, where the other arms imitate them to some degree.",
+        ),
     ),
     Claim(
         "imitation",
@@ -127,6 +146,24 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         SUPERVISED,
+        effects=(
+            ("ift", "sft"),
+            ("ift", "unblended"),
+            ("lfu", "sft"),
+            ("lfu", "random_step"),
+            ("fait", "sft"),
+            ("fait", "static"),
+            ("mft", "sft"),
+        ),
+        readings=(
+            "FAIT makes pairs only of demonstrations that the verifier accepts, and a walk is one word, so here every "
+            "emphasis weighs whole right demonstrations above faulty ones, as a filter would. A constant emphasis does "
+            "so throughout; the adaptive one fades as the policy comes to prefer the right variant.",
+            "Consistency with a copy of the policy that a step has displaced may work as noise does, which keeps "
+            "misconceptions from being learnt by heart; that the step is an undesirable one is not what helps here.",
+            "IFT looks ahead along a solution. Its steps depend on the key and on one earlier step only, so there is "
+            "little to look ahead to.",
+        ),
     ),
     Claim(
         "fitting",
@@ -136,6 +173,13 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         SUPERVISED,
+        effects=(("grape", "sft"), ("grape", "drawn"), ("grape", "least_likely"), ("s3ft", "sft")),
+        readings=(
+            "The base finds right walks likelier than walks by a misconception, so the likeliest of four is right more "
+            "often. Of annotators who are all right, likelihood could only choose by style.",
+            "What S3FT adds is that its rule judge, the verifier, replaces faulty demonstrations where the model's own "
+            "answer is right.",
+        ),
     ),
     Claim(
         "selected",
@@ -145,6 +189,7 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         SUPERVISED,
+        effects=(("uds", "at_random"), ("uds", "highest_loss"), ("q_tuning", "at_random"), ("q_tuning", "sft")),
     ),
     Claim(
         "adapters",
@@ -154,6 +199,13 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         SMALL_PARTS,
+        effects=(
+            ("lora", "random_mask"),
+            ("ssf", "lora"),
+            ("spiel", "lora"),
+            ("spiel", "random_mask"),
+            ("lt_sft", "random_mask"),
+        ),
     ),
     Claim(
         "teacher",
@@ -171,6 +223,13 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         ANY_RATE,
+        effects=(("opd", "rft"), ("ppo", "rft"), ("opd", "hard"), ("reverse", "opd"), ("forward", "opd")),
+        readings=(
+            "What the teacher cost (see above) belongs to distillation: it was trained with the same number of sampled "
+            "answers and a supervised stage before them. A base that is seldom right gives a verifier and a critic "
+            "little to mark; a teacher marks every token.",
+            "The teacher is sure nearly everywhere, so that the divergences ask for the same.",
+        ),
     ),
     Claim(
         "pairs",
@@ -181,10 +240,16 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         f"{SUPERVISED} --tune preferences.learning_rate=1e-4,3e-4,1e-3",
+        effects=(
+            ("tenth", "all_pairs"),
+            ("quarter", "all_demonstrations"),
+            ("quarter", "all_pairs"),
+            ("half", "all_demonstrations"),
+        ),
     ),
     Claim(
         "authors_base",
-        "A base for real data, pretrained on text in the form of UFT's published files",
+        "A base for real data: the questions of UFT's published files, answered in other words",
         "posttrain pretrain --corpus authors",
         ("metrics.jsonl",),
         "pretraining",

@@ -31,6 +31,9 @@ from posttrain.tasks.key_paths import KeyPaths
 from posttrain.tasks.tool_calls import ToolCalls
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "claims"))
+from effects import anchor, effects  # noqa: E402
+
 PAGES = ("README.md", "docs/methods.md", "docs/tasks.md", "docs/command-line.md")
 BLOCK = re.compile(r"<!-- generated: ([\w -]+) -->\n.*?<!-- end -->", re.DOTALL)
 ROLE = re.compile(r":\w+:`([^`]+)`")
@@ -116,11 +119,26 @@ def method_page(m: Method) -> str:
             "Composition with its defaults:\n",
             composition(m),
             "",
+            measured(m),
+            "",
             f"Settings (`posttrain show {m.name}`):\n",
             settings_table(m.settings, elsewhere={name: home for name, home in HOMES.items() if home != m.name}),
             "",
         ]
     )
+
+
+def measured(m: Method) -> str:
+    """The effects of a method that the claims page has, a line each."""
+    own = [e for e in effects() if e.method == m.name]
+    if not own:
+        return "Its effect has not been measured."
+    lines = [
+        f"- {'' if e.arm == m.name else f'as `{e.arm}` '}against `{e.baseline}`: {e.difference:+.1f} points "
+        f"[{e.low:+.1f}, {e.high:+.1f}], {e.verdict} ([{e.claim.name}](claims.md#{anchor(e.claim)}))"
+        for e in own
+    ]
+    return "\n".join(["Measured:\n", *lines])
 
 
 def prose(docstring: str) -> str:

@@ -17,6 +17,7 @@ from tolerances import MODEL
 
 EVERY = credits()
 CREDITS = pytest.mark.parametrize("case", EVERY, ids=str)
+COMPARING = pytest.mark.parametrize("case", [case for case in EVERY if case.construct().compares], ids=str)
 RELATIVE = pytest.mark.parametrize("case", [c for c in EVERY if hasattr(c.part, "relative")], ids=str)
 REWARDS = st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0]) | st.floats(-3, 3), min_size=2, max_size=9)
 
@@ -81,7 +82,7 @@ def test_it_says_whether_it_reads_rewards(case: Case) -> None:
         assert all(torch.equal(a, b) for a, b in zip(flat(credit(rows)), flat(credit(judged_rows)), strict=True))
 
 
-@CREDITS
+@COMPARING
 @given(values=REWARDS)
 def test_credit_that_compares_does_so_within_the_group(case: Case, values: list[float]) -> None:
     credit = case.construct()
@@ -90,9 +91,8 @@ def test_credit_that_compares_does_so_within_the_group(case: Case, values: list[
         dataclasses.replace(s, uid=s.uid + 100, rollout=dataclasses.replace(s.rollout, group="other"))
         for s in rewarded([v + 1.0 for v in values], credit.needs)
     ]
-    if credit.compares:
-        for one, both in zip(flat(credit(alone)), flat(credit([*others, *alone]))[len(others) :], strict=True):
-            torch.testing.assert_close(both, one, rtol=MODEL, atol=MODEL)
+    for one, both in zip(flat(credit(alone)), flat(credit([*others, *alone]))[len(others) :], strict=True):
+        torch.testing.assert_close(both, one, rtol=MODEL, atol=MODEL)
 
 
 def as_rewards(values: list[float]) -> Tensor:

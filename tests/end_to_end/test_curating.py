@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.small_runs import TASK, assert_same_run, command, rows, small_spec
+from fixtures.small_runs import ARGUMENTS, TASK, assert_same_run, command, rows, small_spec
 from posttrain.curation.best_fit import BestFit
 from posttrain.curation.self_correct import SelfCorrect
 from posttrain.runs import execute
@@ -132,6 +132,33 @@ def test_whose_words_were_taken_is_written_down(whole):
     assert row["self"] > 0
     assert row["gold"] > 0
     assert row["fit_of_self"] > row["fit_of_gold"]
+
+
+def test_what_was_sampled_before_training_belongs_to_the_cost_of_the_run(whole):
+    (row,) = rows(whole["s3ft"] / INTERLUDES)
+    summary = json.loads((whole["s3ft"] / "summary.json").read_text())
+    assert summary["tokens_sampled"] == row["self_tokens_sampled"] + row["paraphrase_tokens_sampled"] > 0
+    assert summary["completions_sampled"] == 12 + (12 - row["self"])  # the paraphrase is tried where the own word fails
+
+
+def test_what_was_scored_before_training_belongs_to_the_cost_of_the_run(whole):
+    (row,) = rows(whole["grape"] / INTERLUDES)
+    first, *_ = rows(whole["grape"] / "metrics.jsonl")
+    summary = json.loads((whole["grape"] / "summary.json").read_text())
+    assert (summary["completions_sampled"], summary["tokens_sampled"]) == (0, 0)
+    passes = 2 * row["tokens_scored"] + 6 * first["tokens_trained"]
+    assert first["flops"] == summary["parameters"] * passes
+
+
+def test_the_replies_of_a_judge_that_is_a_model_are_paid_for(tmp_path, base, pool):
+    arguments = {**ARGUMENTS["s3ft"], "judge": {"model_judge": {"template": "{prompt}{gold}{answer}"}}}
+    summary = execute.run(small_spec("s3ft", base, tmp_path / "run", data=str(pool), arguments=arguments), Silent())
+    (row,) = rows(tmp_path / "run" / INTERLUDES)
+    written = 12 + (12 - row["self"])
+    judged = row["self_judged"] + row["paraphrase_judged"]
+    assert judged > 0
+    assert summary["completions_sampled"] == written + judged
+    assert summary["tokens_sampled"] >= row["self_tokens_sampled"] + row["paraphrase_tokens_sampled"] + judged
 
 
 def test_methods_without_curation_have_no_such_file(whole):

@@ -123,6 +123,11 @@ def test_an_update_never_holds_an_example_twice() -> None:
     assert [stage.streams[0].prompts_per_step for stage in recipe.stages] == [2, 16]
 
 
+def test_without_a_budget_there_is_one_for_every_problem_whatever_it_costs() -> None:
+    (only,) = budget.recipe(toy_problems(100), share=0.0, costs=Costs(0.29, 0.29)).stages
+    assert len(only.streams[0].examples) == 100  # as floats, 100 * 0.29 is less than 29
+
+
 def test_its_defaults() -> None:
     first, second = budget.recipe(toy_problems(100)).stages
     assert counts(Recipe((first, second))) == {"supervised": (25, 167), "preference": (75, 500)}

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fixtures.models import weights
 from fixtures.tools import byte_policy, tool_problems
 from fixtures.toy import toy_problems
 from fixtures.training import SMALL_ACTOR_CRITIC, SMALL_SUPERVISION, RecordingRuntime, accumulate, run, run_recipe
@@ -14,8 +15,9 @@ from posttrain.collect import collect
 from posttrain.curation.tool_turns import SuccessfulTurns
 from posttrain.engines.scripted import ScriptedEngine
 from posttrain.errors import UserError
-from posttrain.methods import sft, tl_training
-from posttrain.rewards.tool_calls import Grades
+from posttrain.methods import ppo, sft, tl_training
+from posttrain.recipe import Recipe
+from posttrain.rewards.tool_calls import GradedToolCalls, Grades
 from posttrain.rollouts.key_tokens import KeyTokens
 from posttrain.stage import Problems, Stage
 from posttrain.types import Progress
@@ -46,6 +48,37 @@ def test_with_weights_of_one_and_turns_that_all_succeed_it_is_supervised_fine_tu
         assert torch.equal(one, other)
 
 
+def trained(recipe: Recipe) -> dict[str, Tensor]:
+    policy = byte_policy()
+    run_recipe(recipe, policy)
+    return weights(policy)
+
+
+def small(**settings: object) -> Recipe:
+    return tl_training.recipe(
+        tool_problems(), **{"supervision": SMALL_SUPERVISION, "actor_critic": SMALL_ACTOR_CRITIC, **settings}
+    )
+
+
+def test_without_reinforced_steps_it_is_supervised_fine_tuning_to_the_end() -> None:
+    ours = trained(small(steps=0, supervised_steps=STEPS, keys=KeyTokens(largest=1.0)))
+    plain = trained(sft.recipe(tool_problems(), steps=STEPS, supervision=SMALL_SUPERVISION))
+    assert all(torch.equal(ours[name], plain[name]) for name in plain)
+    longer = trained(small(steps=1, supervised_steps=STEPS, keys=KeyTokens(largest=1.0)))
+    assert any(not torch.equal(longer[name], plain[name]) for name in plain)
+
+
+def test_without_supervised_steps_it_is_ppo_on_graded_calls() -> None:
+    grades = Grades(no_call=-3.0)
+    ours = trained(small(steps=STEPS, supervised_steps=0, grades=grades))
+    graded = dataclasses.replace(tool_problems(), reward=GradedToolCalls(grades))
+    settings = {"steps": STEPS, "credit": tl_training.CREDIT, "actor_critic": SMALL_ACTOR_CRITIC}
+    plain = trained(ppo.recipe(graded, **settings))
+    assert all(torch.equal(ours[name], plain[name]) for name in plain)
+    other = trained(ppo.recipe(dataclasses.replace(graded, reward=GradedToolCalls()), **settings))
+    assert any(not torch.equal(other[name], plain[name]) for name in plain)
+
+
 def test_with_other_weights_it_is_not() -> None:
     weighted = dataclasses.replace(SMALL_SUPERVISION, share=PerSequence("weights"))
     first, plain = (gradients(stages(keys=KeyTokens(m), supervision=weighted)[0])[0] for m in (9.0, 1.0))
@@ -63,8 +96,8 @@ def test_a_calls_loss_is_its_weighted_mean() -> None:
     with torch.no_grad():
         logits = policy.model(input_ids=row.tokens[None], use_cache=False).logits[0]
     losses = -torch.log_softmax(logits, -1)[:-1].gather(-1, row.tokens[1:, None])[:, 0]
-    weights = row.signals["emphasis/likelihood"][1:] * (row.origin[1:] == 1)
-    assert found.losses["likelihood"] == pytest.approx(float((weights * losses).sum() / weights.sum()), rel=GRADIENT)
+    emphasis = row.signals["emphasis/likelihood"][1:] * (row.origin[1:] == 1)
+    assert found.losses["likelihood"] == pytest.approx(float((emphasis * losses).sum() / emphasis.sum()), rel=GRADIENT)
 
 
 def test_without_markers_the_failed_turns_are_imitated_too() -> None:

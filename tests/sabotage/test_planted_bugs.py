@@ -10,7 +10,9 @@ from fixtures.copies import FAILED, PASSED, copy_package, replace_once, run_test
 POLICY, BATCHING, LOOP = "unit/test_policy.py", "unit/test_batching.py", "unit/test_loop.py"
 ENGINE, CLIPPED = "unit/engines/test_huggingface.py", "unit/objectives/test_clipped.py"
 DEMONSTRATIONS, UFT = "unit/rollouts/test_demonstrations.py", "reductions/test_uft.py"
-CUTS = "invariants/test_cuts.py"
+CUTS, ANNOTATE, PRUNING = "invariants/test_cuts.py", "unit/test_annotate.py", "reductions/test_pruning.py"
+PREFERENCE, ENTROPY = "unit/objectives/test_preference.py", "unit/selection/test_top_entropy.py"
+FAULTS = "unit/selection/test_faults.py"
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,55 @@ BUGS = [
         'if "old_logprobs" in batch.signals else current.detach()',
         'if "never" in batch.signals else current.detach()',
         (CLIPPED,),
+    ),
+    Bug(
+        "emphasis ignored",
+        "batching.py",
+        "return mask if emphasis is None else mask * emphasis.to(mask.dtype)",
+        "return mask",
+        (ENTROPY,),
+    ),
+    Bug(
+        "weights counted as members",
+        "batching.py",
+        'amounts if term.share.counts == "weights" else masks',
+        "masks",
+        (PRUNING,),
+    ),
+    Bug(
+        "a selection without effect",
+        "loop.py",
+        "sequences = session.selection(sequences, policy, now)",
+        "session.selection(sequences, policy, now)",
+        (PRUNING,),
+    ),
+    Bug(
+        "credit of signals before there are any",
+        "annotate.py",
+        "s.credit is not None and not s.credit.needs",
+        "s.credit is not None",
+        (ANNOTATE,),
+    ),
+    Bug(
+        "the rejected answer preferred",
+        "objectives/preference.py",
+        "side * worth)",
+        "-side * worth)",
+        (PREFERENCE,),
+    ),
+    Bug(
+        "the most certain tokens kept",
+        "selection/top_entropy.py",
+        "argsort(stable=True)",
+        "argsort(stable=True, descending=True)",
+        (ENTROPY,),
+    ),
+    Bug(
+        "faulty texts trained on",
+        "selection/faults.py",
+        'correct = [s for s in sequences if not s.rollout.labels["faulty"]]',
+        "correct = list(sequences)",
+        (FAULTS,),
     ),
 ]
 

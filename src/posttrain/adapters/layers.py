@@ -15,6 +15,20 @@ Targets = Literal["linear", "usual"] | tuple[str, ...]
 or layers by the ends of their names, such as ``q_proj`` or ``mlp.c_proj``."""
 
 
+def refuse_idle(rank: int, alpha: float, targets: Targets) -> None:
+    """Refuse a change of low rank that would change nothing.
+
+    Raises:
+        ValueError: a rank below 1, an alpha of 0 or less, or no layer.
+    """
+    if rank < 1:
+        raise ValueError(f"rank must be at least 1, got {rank}")
+    if alpha <= 0:
+        raise ValueError(f"alpha must be above 0, got {alpha}")
+    if not targets:
+        raise ValueError("targets names no layer; leave it out to adapt every linear layer")
+
+
 def linear_layers(model: Any) -> dict[str, nn.Module]:
     """Every linear layer but the output head, by its full name; GPT-2's ``Conv1D`` is one."""
     from transformers.pytorch_utils import Conv1D

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from posttrain.adapters.injected import AttachedLayers, attached
-from posttrain.adapters.layers import Targets, plain_layers
+from posttrain.adapters.layers import Targets, plain_layers, refuse_idle
 from posttrain.policy import Policy
 
 
@@ -29,12 +29,7 @@ class Lokr:
 
     def __post_init__(self) -> None:
         """Refuse a change that would change nothing."""
-        if self.rank < 1:
-            raise ValueError(f"rank must be at least 1, got {self.rank}")
-        if self.alpha <= 0:
-            raise ValueError(f"alpha must be above 0, got {self.alpha}")
-        if not self.targets:
-            raise ValueError("targets names no layer; leave it out to adapt every linear layer")
+        refuse_idle(self.rank, self.alpha, self.targets)
 
     def attach(self, policy: Policy, seed: int, remembered: Mapping[str, Policy]) -> AttachedLayers:
         """Add the factors to the targeted layers.

@@ -56,7 +56,7 @@ def compare(
     evaluate_every: options.EvaluateEvery = None,
     preset: options.Preset = None,
 ) -> None:
-    """Compare methods on the same problems with the same number of sampled completions.
+    """Compare methods on the same problems over several seeds.
 
     Finished runs are kept: the same command on the same folder goes on where it stopped.
     """

@@ -40,10 +40,10 @@ class Allocation:
 
     def cost(self, costs: Costs) -> float:
         """What that costs."""
-        return float(self.demonstrations * _exact(costs.demonstration) + self.pairs * _exact(costs.pair))
+        return float(self.demonstrations * exact(costs.demonstration) + self.pairs * exact(costs.pair))
 
 
-def allocated(budget: float, share: float, costs: Costs) -> Allocation:
+def allocated(budget: float | Fraction, share: float, costs: Costs) -> Allocation:
     """Spend ``share`` of a budget on demonstrations and what is left on pairs, in whole examples.
 
     ``floor(share B / c_S)`` demonstrations, then ``floor((B - spent) / c_P)`` pairs, but none at a share of 1
@@ -58,9 +58,9 @@ def allocated(budget: float, share: float, costs: Costs) -> Allocation:
         raise UserError(f"the share of demonstrations lies between 0 and 1, got {share}")
     if not 0 <= budget < math.inf:
         raise UserError(f"a budget cannot be negative or infinite, got {budget}")
-    whole, cost = _exact(budget), _exact(costs.demonstration)
-    demonstrations = math.floor(_exact(share) * whole / cost)
-    pairs = 0 if share == 1 else math.floor((whole - demonstrations * cost) / _exact(costs.pair))
+    whole, cost = exact(budget), exact(costs.demonstration)
+    demonstrations = math.floor(exact(share) * whole / cost)
+    pairs = 0 if share == 1 else math.floor((whole - demonstrations * cost) / exact(costs.pair))
     return Allocation(demonstrations, pairs)
 
 
@@ -108,5 +108,6 @@ def _by_prompt(examples: Sequence[Example], seed: int) -> list[Example]:
     return sorted(examples, key=lambda e: place[e.prompt])
 
 
-def _exact(number: float) -> Fraction:
+def exact(number: float | Fraction) -> Fraction:
+    """The number as it is written: 0.1 is a tenth, which no float is."""
     return Fraction(str(number))

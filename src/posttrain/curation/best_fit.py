@@ -20,7 +20,8 @@ class BestFit:
 
     A score is the mean log-probability per response token under the policy (GRAPE, 2502.04194). Nothing is judged:
     demonstrations must be right before they come here. One that is longer than the policy's context is not scored on
-    what would be left of it but out of the choice, and an example without any other is left out.
+    what would be left of it but out of the choice, as is one without a token to score (a single token that nothing
+    precedes, with ``end_counts`` off); an example without any other is left out.
 
     Args:
         problems: examples with one or more demonstrations each.

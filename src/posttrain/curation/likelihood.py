@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from posttrain.batching import collate, microbatches
+from posttrain.errors import UserError
 from posttrain.policy import Forward, Policy
 from posttrain.protocols import Source
 from posttrain.recipe import Workspace
@@ -24,8 +25,8 @@ class Scored:
     """What a policy finds of the demonstrations of some examples.
 
     Args:
-        fits: per example, by place, the mean log-probability per token of each demonstration, in nats; those that are
-            longer than the policy's context are missing.
+        fits: per example, by place, the mean log-probability per token of each demonstration, in nats, a finite number;
+            those that are longer than the policy's context, or have no token to score, are missing.
         tokens: how many passed the model.
     """
 
@@ -47,6 +48,7 @@ def scored(
 
     Raises:
         ValueError: the source does not write a rollout per demonstration.
+        UserError: the policy finds one impossible, or not a number.
     """
     policy, now = workspace.policy, Progress(0, 0, workspace.seed, ("scoring",))
     fits: list[dict[int, float]] = []
@@ -56,12 +58,28 @@ def scored(
         groups = source(part, workspace.engine, policy.text, Sampling(), now)
         if [len(group) for group in groups] != [len(example.demonstrations) for example in part]:
             raise ValueError(f"{type(source).__name__} does not write a rollout per demonstration")
-        fitting = [[place for place, r in enumerate(group) if len(r.tokens) <= policy.context] for group in groups]
+        fitting = [
+            [place for place, r in enumerate(group) if len(r.tokens) <= policy.context and _tokens(r, end_counts)]
+            for group in groups
+        ]
         rollouts = [group[place] for group, places in zip(groups, fitting) for place in places]
         means = iter(mean_logprobs(rollouts, policy, tokens_per_microbatch, end_counts))
-        fits += [{place: next(means) for place in places} for places in fitting]
+        found = [{place: next(means) for place in places} for places in fitting]
+        _refuse_infinite(part, found)
+        fits += found
         tokens += sum(len(r.tokens) for r in rollouts)
     return Scored(fits, tokens)
+
+
+def _refuse_infinite(examples: Sequence[Example], fits: Sequence[Mapping[int, float]]) -> None:
+    """What is no number can be compared with nothing, and would win or lose by the order of the answers."""
+    for example, found in zip(examples, fits):
+        for place, fit in found.items():
+            if not math.isfinite(fit):
+                raise UserError(
+                    f"the model's log-probability of demonstration {place + 1} of example {example.id!r} is {fit}; "
+                    "leave it out, or use a model whose weights are sound"
+                )
 
 
 def mean_logprobs(
@@ -69,7 +87,8 @@ def mean_logprobs(
 ) -> list[float]:
     """The mean log-probability per token of each response, in nats; its negative is the log of the perplexity.
 
-    Only tokens after the prompt count. Nothing is changed, and no gradients are made. Sums are in float64.
+    Only tokens after the prompt count. Nothing is changed, and no gradients are made. Sums are in float64. The mean of
+    a response without a token that counts is ``nan``.
 
     Args:
         rollouts: prompt and response, in which nothing was sampled; none longer than the policy's context.
@@ -87,6 +106,12 @@ def mean_logprobs(
         means = sums / positions.sum(1)
         found |= {row.uid: float(mean) for row, mean in zip(part, means)}
     return [found[uid] for uid in range(len(rows))]
+
+
+def _tokens(rollout: Rollout, end_counts: bool) -> int:
+    """How many tokens of a rollout :func:`mean_logprobs` scores."""
+    written = int((rollout.origin[1:] != int(Origin.PROMPT)).sum())
+    return written - (not end_counts)
 
 
 def _response(batch: TokenBatch, end_counts: bool) -> Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from posttrain.errors import UserError
+from posttrain.rewards.tool_calls import PREFILLED
 from posttrain.types import Demonstration, Example
 
 TURNS = "turns"
@@ -41,9 +42,20 @@ class SuccessfulTurns:
     Args:
         markers: texts in the output of a tool that say that its call failed, compared by letters and digits alone,
             whatever their case; without any, every turn that a tool answers is imitated.
+
+    Raises:
+        ValueError: a marker of which nothing would be left to compare, so that every output would have it.
     """
 
     markers: tuple[str, ...] = MARKERS
+
+    def __post_init__(self) -> None:
+        """Refuse a marker that would make every call a failed one."""
+        blank = [marker for marker in self.markers if not _bare(marker)]
+        if blank:
+            raise ValueError(
+                f"a marker needs a letter a-z, a digit or a Chinese character, got {blank[0]!r}; leave it out"
+            )
 
     def __call__(self, examples: Sequence[Example]) -> tuple[Example, ...]:
         """The turns of each conversation in their order, its own last turn behind them.
@@ -77,7 +89,8 @@ def _turns(example: Example) -> Sequence[tuple[str, str]]:
 
 
 def _turn(example: Example, number: int, prompt: str, text: str) -> Example:
-    facts = {name: value for name, value in example.facts.items() if name != TURNS}
+    # The beginning of a call that the whole prompt ends with is that of the last turn alone.
+    facts = {name: value for name, value in example.facts.items() if name not in (TURNS, PREFILLED)}
     demonstrations = (Demonstration((text,)),)
     return dataclasses.replace(
         example,

@@ -12,12 +12,18 @@ from posttrain.data.row import RawRow
 from posttrain.errors import UserError
 from posttrain.types import Demonstration
 
+KEYS = ("prompt", "answer", "task", "demonstration", "demonstrations", "rejected", "facts")
+PARTS = ("chunks", "tail")
+"""Of a demonstration that is written as an object."""
+SIMILAR, DIFFERENT = 0.8, 2
+"""A key is a misspelt one if it shares so much of its letters with it, and has at most so many that it does not."""
+
 
 def read_json_lines(path: Path) -> Iterator[RawRow]:
     """The rows in order, an object per line; empty lines are skipped but counted.
 
     Raises:
-        UserError: not UTF-8, a line that is no object, a missing prompt, or a field of the wrong kind.
+        UserError: not UTF-8, a line that is no object, a missing prompt, a misspelt key, or a field of the wrong kind.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -38,6 +44,7 @@ def _row(place: Row, line: str) -> RawRow:
     if "prompt" not in cells:
         close = difflib.get_close_matches("prompt", cells, n=1)
         raise place.fault("prompt", f"it is missing; is it {close[0]!r}?" if close else "it is missing")
+    _refuse_misspelt(place, cells, KEYS)
     task = cells.get("task")
     demonstrations = _demonstrations(place, cells)
     return RawRow(
@@ -52,6 +59,21 @@ def _row(place: Row, line: str) -> RawRow:
         rejected=_rejected(place, cells, demonstrations),
         facts=_facts(place, cells),
     )
+
+
+def _refuse_misspelt(place: Row, cells: Mapping[str, object], known: Sequence[str]) -> None:
+    """Other keys are none of our business, but what looks like one that is missing would be lost without a word."""
+    missing = [name for name in known if name not in cells]
+    for key in cells:
+        close = [] if key in known else difflib.get_close_matches(key.casefold(), missing, n=1, cutoff=SIMILAR)
+        if close and _letters_apart(key.casefold(), close[0]) <= DIFFERENT:
+            raise place.fault(key, f"there is no such key; is it {close[0]!r}? if not, rename it or leave it out")
+
+
+def _letters_apart(one: str, other: str) -> int:
+    """How many letters of the two have no counterpart in the other's order; a replaced one counts twice."""
+    shared = sum(block.size for block in difflib.SequenceMatcher(None, one, other).get_matching_blocks())
+    return len(one) + len(other) - 2 * shared
 
 
 def _facts(place: Row, cells: Mapping[str, object]) -> Mapping[str, object]:
@@ -84,6 +106,7 @@ def _demonstration(place: Row, column: str, value: object) -> Demonstration:
     if isinstance(value, str):
         return Demonstration(tuple(place.text(column, value).splitlines(keepends=True)))
     if isinstance(value, dict):
+        _refuse_misspelt(place, value, PARTS)
         tail = value.get("tail", "")
         if not isinstance(tail, str):
             raise place.fault(column, f"the tail must be text, got {described(tail)}")

@@ -30,7 +30,8 @@ def read_examples(
     text whose lines become the chunks, or ``{"chunks": [...], "tail": "..."}`` with the answer block apart, which a
     hint then never shows. ``demonstrations`` holds a list of such values; ``rejected`` is another such value, an answer
     that the first demonstration is preferred to. It becomes ``facts["rejected"]``, a text. ``facts`` is an object with
-    anything else worth knowing about the row, such as ``{"domain": "history"}``.
+    anything else worth knowing about the row, such as ``{"domain": "history"}``. Other keys are not read; one that
+    looks like a misspelling of one of these that is missing is refused.
 
     *Parquet*: verl's columns ``prompt`` (a chat with one message, used verbatim), ``data_source``,
     ``reward_model.ground_truth``, and for the demonstration ``hint`` (ordered chunks) and ``answer`` (the whole

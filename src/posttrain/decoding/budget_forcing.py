@@ -22,8 +22,9 @@ class BudgetForcing:
     """Between ``least`` and ``most`` tokens of thinking.
 
     Of a stop marker of several tokens all are forced, one after the other, and only the last is withheld: what merely
-    begins like the marker may be written. An end-of-sequence token within the thinking is not withheld, and a start
-    marker within it begins the count anew.
+    begins like the marker may be written. Where both budgets speak, because all but the last token of a marker
+    have come too early, the lower one is kept, and the thinking may be longer than the upper one by as many tokens. An
+    end-of-sequence token within the thinking is not withheld, and a start marker within it begins the count anew.
 
     Args:
         thinking: what is counted, between two markers.
@@ -59,7 +60,7 @@ class BudgetForcing:
         self._withhold(changed, early)
         if self.most is not None:
             # With what may become the marker counted, so that no false start of it can exceed the budget.
-            late = (stretch.open & (stretch.thought + stretch.matched >= self.most)).nonzero()[:, 0]
+            late = (stretch.open & ~early & (stretch.thought + stretch.matched >= self.most)).nonzero()[:, 0]
             changed[late] = IMPOSSIBLE
             changed[late, stretch.following[late]] = 0.0
         return changed

@@ -28,7 +28,7 @@ import fractions
 import math
 from typing import Literal, TypeVar
 
-from posttrain.curation.allocation import Costs, allocated, bought
+from posttrain.curation.allocation import Costs, allocated, bought, exact
 from posttrain.errors import UserError
 from posttrain.methods import dpo, sft
 from posttrain.methods.dpo import Preferences
@@ -73,7 +73,7 @@ def recipe(
     """
     if epochs is not None and not 0 < epochs < math.inf:
         raise UserError(f"epochs must be above 0, got {epochs}")
-    most = len(problems.examples) * min(costs.demonstration, costs.pair)
+    most = len(problems.examples) * min(exact(costs.demonstration), exact(costs.pair))
     shown, paired = bought(
         problems.examples, allocated(most if budget is None else budget, share, costs), prompts, order_seed
     )

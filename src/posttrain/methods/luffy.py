@@ -22,7 +22,8 @@ scaled by itself, is ``Power()``, no shaping; where no example brought a demonst
 ``Centred`` over N - 1 answers.
 
 Deviations: the constant normaliser also averages over the answers of an update, where the code's step grows with
-their number; probabilities that a teacher reports for its demonstration are not used.
+their number; the entropy bonus has the policy's normaliser, on sampled tokens alone; probabilities that a teacher
+reports for its demonstration are not used.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Supervision:
     """How demonstrations are imitated.
 
     Args:
-        prompts_per_step: demonstrations in one update (UFT's baseline: 256).
+        prompts_per_step: prompts in one update, each with all of its demonstrations (UFT's baseline: 256, of one each).
         learning_rate: peak of warm-up and cosine (1e-5).
         warmup: fraction of the steps (0.1).
         betas: AdamW's (0.9, 0.95).

@@ -23,7 +23,8 @@ One parser of Python's grammar reads gold calls and answers; the released code's
 The table is the published one, which ranks three kinds of parameter faults below a wrong tool; ``grades`` changes it.
 
 Reductions: without ``turns.markers`` every answered turn is imitated; ``keys.largest=1`` is ``sft`` on those turns;
-``steps=0`` leaves the reinforced stage out.
+with ``supervised_steps`` given, ``steps=0`` leaves the reinforced stage out; ``supervised_steps=0`` is ``ppo`` with
+these settings and this reward on the calls.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -33,6 +34,12 @@ OTHERS = (
     Colour("#8a7a00", "#d8ca4c"),
     Colour("#8b5a3c", "#d3a283"),
     Colour("#4d6a6d", "#a5c3c6"),
+    Colour("#c23a5b", "#f58ba3"),
+    Colour("#2e8b3d", "#83d18f"),
+    Colour("#008b9a", "#5fd3df"),
+    Colour("#a34bc0", "#dd9bf2"),
+    Colour("#5b7f00", "#b4d455"),
+    Colour("#36454f", "#dfe6ea"),
 )
 ROLES = {
     "ink": Colour("#3b4252", "#c9d0dc"),
@@ -57,9 +64,26 @@ def position(method: str) -> tuple[int, str]:
 
 
 def colour(key: str) -> Colour:
-    """The colour of a method or a role; other methods get theirs from their name, so that it never changes."""
-    known = METHODS.get(key) or ROLES.get(key)
-    return known or OTHERS[zlib.crc32(key.encode()) % len(OTHERS)]
+    """The colour of a method or a role; other methods get theirs from their name."""
+    return colours([key])[key]
+
+
+def colours(keys: Iterable[str]) -> dict[str, Colour]:
+    """The colours of what stands on one page; no two arms share one while there are enough.
+
+    Args:
+        keys: methods, arms and roles. One without a colour of its own gets that of its name, or the next free one if
+            an arm before it in the alphabet has it.
+    """
+    found = {key: METHODS.get(key) or ROLES.get(key) for key in keys}
+    free = list(range(len(OTHERS)))
+    for key in sorted(key for key, known in found.items() if known is None):
+        free = free or list(range(len(OTHERS)))
+        wanted = zlib.crc32(key.encode()) % len(OTHERS)
+        taken = min(free, key=lambda at: (at - wanted) % len(OTHERS))
+        free.remove(taken)
+        found[key] = OTHERS[taken]
+    return {key: known for key, known in found.items() if known is not None}
 
 
 def css_class(key: str) -> str:
@@ -69,6 +93,7 @@ def css_class(key: str) -> str:
 
 def css_rules(keys: list[str]) -> tuple[str, str]:
     """The rules behind :func:`css_class` for light and for dark pages."""
-    light = "\n".join(f".{css_class(key)}{{color:{colour(key).light}}}" for key in keys)
-    dark = "\n".join(f".{css_class(key)}{{color:{colour(key).dark}}}" for key in keys)
+    shades = colours(keys)
+    light = "\n".join(f".{css_class(key)}{{color:{shades[key].light}}}" for key in keys)
+    dark = "\n".join(f".{css_class(key)}{{color:{shades[key].dark}}}" for key in keys)
     return light, dark

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 
+ALIGNED_AT_MOST = 1 << 20
+"""Pairs of characters that are compared to align two differing stretches: a thousand on either side, half a second."""
+
 
 @dataclass(frozen=True)
 class Marks:
@@ -34,7 +37,9 @@ def contrast(correct: str, faulty: str) -> Contrast:
     """Compare line by line (difflib), then align the lines that differ character by character (Levenshtein).
 
     What only the faulty text has leaves no character in the correct one: the two characters beside the gap carry the
-    mark instead (our reading of 2503.16913), so that two texts that differ always leave marks in the correct one.
+    mark instead (our reading of 2503.16913), so that two texts that differ always leave marks in the correct one. Two
+    stretches that are too long to be aligned (``ALIGNED_AT_MOST``) are marked as a whole, between what they begin and
+    end with in common.
     """
     ours, theirs = correct.splitlines(keepends=True), faulty.splitlines(keepends=True)
     marked, marked_faulty = [False] * len(correct), [False] * len(faulty)
@@ -81,6 +86,10 @@ def _edits(ours: str, theirs: str) -> Iterator[tuple[str, int, int]]:
     head = _common(ours, theirs)
     tail = _common(ours[head:][::-1], theirs[head:][::-1])
     a, b = ours[head : len(ours) - tail], theirs[head : len(theirs) - tail]
+    if len(a) * len(b) > ALIGNED_AT_MOST:
+        last_a, last_b = len(a) - 1, len(b) - 1
+        yield from (("both", head + min(k, last_a), head + min(k, last_b)) for k in range(max(len(a), len(b))))
+        return
     distances = _distances(a, b)
     i, j = len(a), len(b)
     while i or j:

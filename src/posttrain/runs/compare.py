@@ -1,8 +1,8 @@
 """Methods side by side: tuned on the validation split, measured on the held-out one over several seeds.
 
-The budget is sampled completions: every arm with a sampled phase gets the same number of them, and ``sft`` the same
-number of updates. What a method uses besides (supervised updates, hinted and therefore shorter completions) is
-reported beside its accuracy.
+The budget is sampled completions: arms with a sampled phase should get the same number of them, and where their
+settings make them differ it is said; arms without one get the same number of updates. What a method uses besides
+(supervised updates, hinted and therefore shorter completions) is reported beside its accuracy.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from posttrain.errors import UserError
 from posttrain.runs import folder, recipe_file
-from posttrain.runs.budget import shared_updates, with_equal_updates
+from posttrain.runs.budget import said_of_budgets, shared_updates, with_equal_updates
 from posttrain.runs.display import Display
 from posttrain.runs.divergence import reason
 from posttrain.runs.jobs import finished, run_all
@@ -82,12 +82,13 @@ def compare(spec: CompareSpec, display: Display, problems: RunProblems | None = 
     path = Path(spec.out)
     with folder.disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-    arm, method = next(iter(spec.arms.items()))
-    first = dataclasses.replace(spec.run, method=method, arguments=spec.arguments.get(arm, {}))
-    updates = shared_updates(spec.arms, spec.arguments)
-    if updates > 1 and {"sft", "sft_rft"} & set(spec.arms.values()):
-        display.say(f"supervised stages get {updates} updates for every step, as many as the reinforced arms make")
-    base = shared_base(first, path, display, problems)
+    as_set = {
+        arm: dataclasses.replace(spec.run, method=method, arguments=spec.arguments.get(arm, {}))
+        for arm, method in spec.arms.items()
+    }
+    for sentence in said_of_budgets(as_set, shared_updates(spec.arms, spec.arguments)):
+        display.say(sentence)
+    base = shared_base(next(iter(as_set.values())), path, display, problems)
     chosen = _tuned(spec, display)
     runs = [(arm, _run_spec(spec, arm, seed, chosen[arm])) for seed in range(spec.seeds) for arm in spec.arms]
     write_results(spec, runs)

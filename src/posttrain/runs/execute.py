@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from posttrain.engines.counting import CountingEngine
 from posttrain.loop import Session, Spent, finish, start
 from posttrain.recipe import Interlude, Later, Workspace, composed
 from posttrain.runs import checkpoint, folder, recipe_file
@@ -97,7 +98,7 @@ def _train(
     prepared.display.begin(prepared.spec.method, prepared.recipe.total_steps)
     for index, part in list(enumerate(prepared.recipe.stages))[first:]:
         if not isinstance(part, Stage | Later):
-            workspace = _interlude(prepared, index, part, workspace)
+            workspace = _interlude(prepared, index, part, workspace, spent)
             continue
         session = _session(part, workspace, spent, state if index == first else None)
         run_stage(prepared, session, index, stop)
@@ -111,17 +112,34 @@ def _train(
     return summary
 
 
-def _interlude(prepared: Prepared, index: int, part: Interlude, workspace: Workspace) -> Workspace:
-    """Carry out what stands between stages, and write down what it counted."""
+def _interlude(prepared: Prepared, index: int, part: Interlude, workspace: Workspace, spent: Spent) -> Workspace:
+    """Carry out what stands between stages, charge the run for it, and write down what it counted."""
     prepared.display.say(f"{part.name} …")
     began = time.perf_counter()
-    workspace = part.run(workspace)
+    workspace = _charged(part, workspace, spent)
     counted = workspace.notes.get(part.name, {})
     before = prepared.recipe.steps_before(index)
     prepared.journal.interlude(part.name, before, {**counted, "seconds": time.perf_counter() - began})
     if counted:
         prepared.display.say(f"{part.name}: " + ", ".join(f"{name} {value:g}" for name, value in counted.items()))
     return workspace
+
+
+def _charged(part: Interlude, workspace: Workspace, spent: Spent) -> Workspace:
+    """Carry out an interlude and add to ``spent`` what it sampled and passed through the policy.
+
+    It is counted where it happens, in the engine and in the policy, so that no interlude has to report it.
+    """
+    policy, engine = workspace.policy, workspace.engine
+    counting = CountingEngine(engine)
+    passed, differentiated = policy.tokens_passed, policy.tokens_differentiated
+    done = part.run(dataclasses.replace(workspace, engine=counting))
+    written = counting.written
+    passed, differentiated = policy.tokens_passed - passed, policy.tokens_differentiated - differentiated
+    spent.completions_sampled += written.completions
+    spent.tokens_sampled += written.tokens_written
+    spent.flops += policy.parameters_count * (2.0 * (passed + written.tokens_passed) + 4.0 * differentiated)
+    return dataclasses.replace(done, engine=engine)
 
 
 def _save_the_end(prepared: Prepared, session: Session) -> None:

@@ -63,10 +63,14 @@ class Static:
 
 @dataclass(frozen=True)
 class ClippedRatio:
-    """``correct / faulty - 1``, clipped: the weight of a marked token is the ratio itself, but never below 1.
+    """``correct / faulty - 1``, clipped.
+
+    With one granularity alone (the other of ``line`` and ``token`` 0, this one 1) a marked token's weight is the ratio
+    itself, between 1 and ``1 + most``. Granularities add up: with both at 1 a token that is marked by its line and by
+    itself weighs at most ``1 + 2 most``.
 
     Args:
-        most: the most that is added (2, so that no weight exceeds 3).
+        most: the most that is added for each granularity (2, our reading: up to 3 with one granularity, 5 with both).
     """
 
     most: float = 2.0

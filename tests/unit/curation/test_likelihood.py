@@ -13,12 +13,13 @@ from fixtures.training import run
 from posttrain.batching import PerToken
 from posttrain.curation.likelihood import mean, mean_logprobs, scored
 from posttrain.engines.huggingface import HuggingFaceEngine
+from posttrain.errors import UserError
 from posttrain.methods import sft
 from posttrain.methods.sft import Supervision
 from posttrain.recipe import Workspace
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.rollouts.on_policy import OnPolicy
-from posttrain.types import Rollout
+from posttrain.types import Demonstration, Example, Rollout
 from tolerances import MODEL, ROUNDING
 
 TABLE = random_table(5)
@@ -84,6 +85,24 @@ def test_what_is_longer_than_the_context_has_no_score() -> None:
         fitting = [k for k, d in enumerate(example.demonstrations) if len(example.prompt) + len(d.text) + 1 <= context]
         assert sorted(fits) == fitting
     assert 0 < sum(map(len, found.fits)) < sum(len(e.demonstrations) for e in examples)
+
+
+def test_an_answer_without_a_token_to_score_is_out_of_the_choice() -> None:
+    answers = (Demonstration(("a",)), Demonstration(("ab",)))
+    bare = Example("bare", "", None, answers)
+    both, one = (scored((bare,), Demonstrations(), workspace(), 1000, end_counts=end).fits[0] for end in (True, False))
+    assert sorted(both) == [0, 1]
+    assert sorted(one) == [1]
+    asked = dataclasses.replace(bare, prompt="1")
+    assert sorted(scored((asked,), Demonstrations(), workspace(), 1000, end_counts=False).fits[0]) == [0, 1]
+
+
+def test_a_likelihood_that_is_no_number_is_refused() -> None:
+    space = workspace()
+    with torch.no_grad():
+        space.policy.model.get_output_embeddings().weight.fill_(math.nan)
+    with pytest.raises(UserError, match="of demonstration 1 of example 'toy-0' is nan"):
+        scored(toy_pool(3).examples, Demonstrations(), space, 1000, end_counts=True)
 
 
 def test_a_source_that_writes_something_else_is_refused() -> None:

@@ -8,6 +8,7 @@ from fixtures.tools import FIND, tool_problems
 from fixtures.toy import toy_examples
 from posttrain.curation.tool_turns import MARKERS, SuccessfulTurns
 from posttrain.errors import UserError
+from posttrain.rewards.tool_calls import GradedToolCalls
 from posttrain.types import Demonstration, Example
 
 TURNS = (
@@ -72,6 +73,20 @@ def test_a_turns_example_has_an_id_answer_and_facts_of_its_own() -> None:
     assert [e.id for e in (first, second, last)] == ["c/turn 1", "c/turn 7", "c"]
     assert (first.answer, last.answer) == ("find_room(city='a')", "book_room(city='a')")
     assert first.facts == {"tools": FIND}
+
+
+def test_the_beginning_of_the_last_call_is_not_that_of_earlier_ones() -> None:
+    begun = dataclasses.replace(conversation(), facts={**conversation().facts, "prefilled": "book_room("})
+    first, second, last = SuccessfulTurns()((begun,))
+    assert first.facts == second.facts == {"tools": FIND}
+    assert last is begun
+    assert GradedToolCalls().judge("find_room(city='a')", first).reason == "right"
+
+
+@pytest.mark.parametrize("marker", ["", " ", "!?", "é"])
+def test_a_marker_that_every_output_has_is_refused(marker: str) -> None:
+    with pytest.raises(ValueError, match="a marker needs a letter"):
+        SuccessfulTurns(("error", marker))
 
 
 def test_a_last_turn_before_the_demonstration_has_no_answer_and_is_left_out() -> None:

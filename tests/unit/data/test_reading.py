@@ -1,5 +1,6 @@
 """Reading files: what is read, and one sentence with file, row and column for everything that is malformed."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,35 @@ def table(tmp_path: Path) -> Write:
         return path
 
     return write
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("fact", "facts"),
+        ("fatcs", "facts"),
+        ("Facts", "facts"),
+        ("rejcted", "rejected"),
+        ("reject", "rejected"),
+        ("demonstratons", "demonstrations"),
+        ("demonstration's", "demonstrations"),
+    ],
+)
+def test_a_misspelt_key_is_refused(lines: Write, key: str, meant: str) -> None:
+    with pytest.raises(UserError, match=f"row 2, column .{key}.: there is no such key; is it '{meant}'?"):
+        read_examples(lines(GOOD_LINE, {**GOOD_LINE, key: "something"}))
+
+
+def test_so_is_a_misspelt_part_of_a_demonstration(lines: Write) -> None:
+    with pytest.raises(UserError, match="column 'tails': there is no such key; is it 'tail'"):
+        read_examples(lines({**GOOD_LINE, "demonstration": {"chunks": ["3*4=12\n"], "tails": "<answer>12</answer>"}}))
+
+
+def test_other_keys_are_not_read(lines: Write) -> None:
+    others = {"id": 1, "level": 2, "split": "train", "index": 0, "data_source": "x", "reward_model": {}, "ability": "y"}
+    others |= {"extra_info": {}, "demonstration_id": 3, "answers": ["17"], "prompt_id": 4, "tag": "z", "hint": []}
+    (plain,), (more,) = (read_examples(lines(row)).all_examples for row in (GOOD_LINE, {**GOOD_LINE, **others}))
+    assert dataclasses.asdict(plain) == dataclasses.asdict(more)
 
 
 def test_both_formats_give_the_same_example(lines: Write, table: Write) -> None:

@@ -71,6 +71,21 @@ def test_of_a_long_marker_only_the_last_token_is_withheld() -> None:
     assert changed[1].tolist() == [-math.inf if token == 7 else 0.0 for token in range(8)]
 
 
+def test_a_marker_of_several_tokens_does_not_end_the_thinking_before_the_least() -> None:
+    rule, text = BudgetForcing(TWO, most=3, least=3), torch.tensor([START, 3, 1, STOP])  # two tokens, and a marker's
+    changed = rule(torch.zeros(1, 8), [text])
+    assert changed[0].tolist() == [-math.inf if token == 7 else 0.0 for token in range(8)]
+    longer = rule(torch.zeros(1, 8), [torch.tensor([START, 3, 1, STOP, 2])])
+    assert longer[0].argmax() == STOP
+    assert longer[0].isinf().sum() == 7
+
+
+def test_equal_budgets_leave_one_length_and_what_a_false_start_adds() -> None:
+    rows = [row for row in write(BudgetForcing(TWO, most=3, least=3), count=64) if 0 not in row[:3]]
+    lengths = {thought(tokens, TWO.stop) for tokens in rows}
+    assert lengths == {3, 4}
+
+
 def test_another_token_takes_the_place_of_a_withheld_one() -> None:
     logits = torch.tensor([[0.0, 1.0, 0.0, 0.0, 9.0, 0.0, -3.0, 0.0], [0.0, 1.0, 0.0, 0.0, -9.0, 0.0, -3.0, 0.0]])
     changed = BudgetForcing(ONE, least=5, instead=WAIT)(logits, [torch.tensor([START, 1])] * 2)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posttrain.rollouts import differences
 from posttrain.rollouts.differences import Marks, contrast
 
 TEXTS = st.text(alphabet="ab \n", max_size=12)
@@ -83,6 +84,24 @@ def test_marked_characters_stand_in_marked_lines(correct: str, faulty: str) -> N
 @given(correct=TEXTS.filter(bool), faulty=TEXTS)
 def test_texts_leave_marks_exactly_where_they_differ(correct: str, faulty: str) -> None:
     assert any(contrast(correct, faulty).correct.characters) == (correct != faulty)
+
+
+def test_stretches_too_long_to_align_are_marked_between_their_common_ends() -> None:
+    ours, theirs = "same " + "ab" * 4000 + " end\n", "same " + "ba" * 3000 + " end\n"
+    found = contrast(ours, theirs)
+    for text, marks in ((ours, found.correct), (theirs, found.faulty)):
+        assert marks.characters == (False,) * 5 + (True,) * (len(text) - 10) + (False,) * 5
+    assert is_subsequence(unmarked(ours, found.correct), theirs)
+
+
+@given(correct=TEXTS, faulty=TEXTS)
+def test_whatever_the_bound_the_marks_keep_their_meaning(correct: str, faulty: str) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(differences, "ALIGNED_AT_MOST", 4)
+        found = contrast.__wrapped__(correct, faulty)
+    assert is_subsequence(unmarked(correct, found.correct), faulty)
+    assert is_subsequence(unmarked(faulty, found.faulty), correct)
+    assert any(found.correct.characters) == (correct != faulty and correct != "")
 
 
 @given(text=TEXTS, at=st.integers(0, 11), other=st.sampled_from("ab"))

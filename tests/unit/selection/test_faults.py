@@ -71,6 +71,14 @@ def test_a_clipped_ratio_is_the_weight_itself() -> None:
     assert weights(FaultEmphasis(0.0, 1.0, ClippedRatio()), likely) == [1, 1, 3, 1, 1]
 
 
+def test_clipped_ratios_of_both_granularities_add_up() -> None:
+    rows = pair([0.0, 90.0, 90.0, 90.0, 9.0], [0.0, 1.0, 1.0, 9.0])
+    assert weights(FaultEmphasis(1.0, 0.0, ClippedRatio()), rows) == [1, 3, 3, 3, 1]
+    assert weights(FaultEmphasis(0.0, 1.0, ClippedRatio()), rows) == [1, 1, 3, 1, 1]
+    assert weights(FaultEmphasis(1.0, 1.0, ClippedRatio()), rows) == [1, 3, 5, 3, 1]
+    assert weights(FaultEmphasis(1.0, 1.0, ClippedRatio(most=1.0)), rows) == [1, 2, 3, 2, 1]
+
+
 def test_a_logistic_strength_by_hand() -> None:
     assert Logistic(2.0)(3.0, 1.0) == pytest.approx(1 / (1 + math.exp(-1)), abs=ROUNDING)
 

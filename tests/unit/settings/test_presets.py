@@ -2,6 +2,7 @@
 
 import pytest
 
+from posttrain.batching import PerConstant
 from posttrain.cli.specification import Written, run_spec
 from posttrain.errors import UserError
 from posttrain.settings.building import build
@@ -20,6 +21,15 @@ def test_every_method_can_be_built_with_every_preset(name: str, method: str) -> 
     for part in ("reinforcement", "supervision", "actor_critic", "distillation"):
         if part in built:
             assert built[part].tokens_per_microbatch == 4096
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("method", method_names())
+def test_a_constant_normaliser_is_the_longest_answer(name: str, method: str) -> None:
+    built = build(method, settings_for(preset(name), method))
+    for part in (built[p] for p in ("reinforcement", "actor_critic", "distillation") if p in built):
+        if isinstance(part.share, PerConstant):
+            assert part.share.tokens == part.max_new_tokens
 
 
 @pytest.mark.parametrize("name", NAMES)

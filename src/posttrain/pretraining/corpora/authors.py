@@ -23,7 +23,7 @@ from posttrain.tasks.knights_forms import listed
 from posttrain.tasks.reasoning_prompt import answer_tail
 
 SIZE = Size(
-    Shape(hidden=128, layers=3, heads=4, key_value_heads=2, feed_forward=384, context=1152),
+    Shape(hidden=128, layers=3, heads=4, key_value_heads=2, feed_forward=384, context=2048),
     steps=8000,
     documents_per_step=32,
     learning_rate=3e-3,

@@ -1,0 +1,43 @@
+"""The claims, measured again with the settings that were chosen for them (``pytest -m claim``; an hour or more)."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from fixtures.documentation import ROOT
+
+sys.path.insert(0, str(ROOT / "claims"))
+from effects import arms, effects, effects_of
+from run import carry_out, chosen
+from table import CLAIMS
+
+COMPARISONS = [claim for claim in CLAIMS if claim.effects]
+
+
+@pytest.mark.claim
+@pytest.mark.parametrize("claim", COMPARISONS, ids=lambda claim: claim.name)
+def test_measured_again_no_effect_turns_round(claim, tmp_path: Path) -> None:
+    before = {(e.arm, e.baseline): e.verdict for e in effects_of(claim)}
+    carry_out(f"{claim.command} {chosen(claim)}", tmp_path)
+    after = {(e.arm, e.baseline): e.verdict for e in effects_of(claim, tmp_path)}
+    assert before.keys() == after.keys()
+    turned = {pair for pair in before if {before[pair], after[pair]} == {"shown", "reversed"}}
+    assert not turned
+
+
+@pytest.mark.parametrize("claim", COMPARISONS, ids=lambda claim: claim.name)
+def test_effects_are_between_arms_of_the_comparison(claim) -> None:
+    named = {name for pair in claim.effects for name in pair}
+    assert named <= set(arms(claim.command))
+
+
+def test_a_verdict_is_what_the_interval_says() -> None:
+    for effect in effects():
+        assert effect.low <= effect.difference <= effect.high
+        assert (effect.verdict == "not shown") == (effect.low <= 0 <= effect.high)
+
+
+def test_names_and_methods_of_arms() -> None:
+    assert arms("posttrain compare sft low=rft --seeds 3 --set low:x=1") == {"sft": "sft", "low": "rft"}
+    assert arms("posttrain run uft") == {}
