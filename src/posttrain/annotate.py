@@ -18,7 +18,7 @@ from posttrain.types import Origin, TrainingSequence
 
 def annotate(
     sequences: Sequence[TrainingSequence], policy: Policy, frozen: Mapping[str, Policy], stage: Stage
-) -> tuple[list[TrainingSequence], int]:
+) -> list[TrainingSequence]:
     """Add the signals of models and of credit.
 
     Credit that reads rewards only comes first, so that a sequence without advantage need not pass a model on account
@@ -26,20 +26,18 @@ def annotate(
 
     Returns:
         The sequences in the same order, each with every signal that somebody reads of it (a model's as Float["l"] on
-        all tokens but the prompt's), and the number of tokens that passed a model.
+        all tokens but the prompt's).
     """
     by_rewards = [s for s in stage.streams if s.credit is not None and not s.credit.needs]
     by_signals = [s for s in stage.streams if s.credit is not None and s.credit.needs]
     known = _with_credit(sequences, by_rewards)
-    tokens_passed = 0
     for role, quantities in _by_role(stage.signals_needed).items():
         wanted = {q: {s.uid for s in _readable(known, f"{role}_{q}", stage)} for q in quantities}
         read = [s for s in known if any(s.uid in uids for uids in wanted.values())]
         model = policy if role == OLD else frozen[role]
         found = _quantities(read, quantities, model, stage.tokens_per_microbatch)
         known = [_with(s, {f"{role}_{q}": found[q][s.uid] for q in quantities if s.uid in wanted[q]}) for s in known]
-        tokens_passed += sum(len(s.tokens) for s in read)
-    return _with_credit(known, by_signals), tokens_passed
+    return _with_credit(known, by_signals)
 
 
 def _by_role(signals: Iterable[str]) -> dict[str, list[str]]:

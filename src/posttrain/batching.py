@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from posttrain.protocols import Term
+from posttrain.signals import EMPHASIS
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 
 Total = Callable[[float], float]
@@ -122,7 +123,7 @@ def _members(sequence: TrainingSequence, term: Term) -> Tensor:
 
 
 def _emphasised(sequence: TrainingSequence, term: Term, mask: Tensor) -> Tensor:
-    emphasis = sequence.signals.get(f"emphasis/{term.name}")
+    emphasis = sequence.signals.get(f"{EMPHASIS}{term.name}")
     return mask if emphasis is None else mask * emphasis.to(mask.dtype)
 
 

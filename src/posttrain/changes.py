@@ -61,8 +61,8 @@ class StageChanges:
         """The recipe with its stages changed.
 
         Raises:
-            UserError: ``only`` names something that is no training stage, a stage cannot have the part, or there is
-                nothing that a reward model could judge.
+            UserError: ``only`` names something that is no training stage, a stage cannot have the part, there is
+                nothing that a reward model could judge, or nobody reads the reference.
         """
         trained = [part.name for part in recipe.stages if isinstance(part, Stage | Later)]
         for name in self.only:
@@ -71,6 +71,8 @@ class StageChanges:
         meant = self.only or tuple(trained)
         if self.reward is not None and not any(_may_judge(part) for part in recipe.stages if part.name in meant):
             raise UserError("no answer is judged in these stages, so a reward model would do nothing; leave it out")
+        if self.reference is not None and not any(self._may_compare(p) for p in recipe.stages if p.name in meant):
+            raise UserError("nothing in these stages reads a reference, so another one would do nothing; leave it out")
         changed: list[Stage | Later | Interlude] = []
         for part in recipe.stages:
             if isinstance(part, Stage | Later) and part.name in meant:
@@ -78,6 +80,10 @@ class StageChanges:
             else:
                 changed.append(part)
         return Recipe(tuple(changed))
+
+    def _may_compare(self, part: Stage | Later | Interlude) -> bool:
+        """Whether a changed part reads the reference, or may turn out to."""
+        return isinstance(part, Later) or (isinstance(part, Stage) and "reference" in self._stage(part).frozen_needed)
 
     def _now(self, stage: Stage) -> Stage | Later:
         """A reward model is loaded to where the policy is, so its stages are composed when they begin."""

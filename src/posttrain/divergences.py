@@ -6,6 +6,9 @@ With ``d = log p_reference(token) - log p(token)`` the estimators are k1 = -d, k
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -29,8 +32,19 @@ def k3(d: Tensor) -> Tensor:
     return (below.exp() - below - 1).clamp(max=K3_BOUND)
 
 
-ESTIMATORS = {"k1": k1, "k2": k2, "k3": k3}
-"""By the names that settings use."""
+Estimator = Literal["k1", "k2", "k3"]
+"""The estimators' names in settings."""
+ESTIMATORS: dict[Estimator, Callable[[Tensor], Tensor]] = {"k1": k1, "k2": k2, "k3": k3}
+
+
+def check_estimator(name: str) -> None:
+    """Refuse what is none, for parts that are made in Python and not from settings.
+
+    Raises:
+        ValueError: with the names that there are.
+    """
+    if name not in ESTIMATORS:
+        raise ValueError(f"unknown KL estimator {name!r}; known: {', '.join(ESTIMATORS)}")
 
 
 def kl(logits: Tensor, others: Tensor) -> Tensor:

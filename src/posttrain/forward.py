@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from posttrain.errors import UserError
 from posttrain.policy import Policy, autocast
 from posttrain.types import Origin, TokenBatch
 
@@ -59,6 +60,7 @@ class Forward:
         self._inputs = inputs
         self._parameters = parameters
         self._keeps_layers = keeps_layers
+        self._ends_early = False
         self._gradients = torch.is_grad_enabled()
 
     @cached_property
@@ -108,7 +110,13 @@ class Forward:
         return self._every_layer
 
     def again(self, inputs: Tensor | None = None, parameters: Mapping[str, Tensor] | None = None) -> Forward:
-        """Another pass over the same batch, with other inputs or other weights; gradients flow through both."""
+        """Another pass over the same batch, with other inputs or other weights; gradients flow through both.
+
+        Raises:
+            UserError: this view ends early, and another pass would be one of the whole model.
+        """
+        if self._ends_early:
+            raise UserError("an objective that makes a pass of its own, such as IntuitiveLikelihood, cannot have exits")
         with torch.set_grad_enabled(self._gradients):
             return Forward(self.policy, self.batch, self.positions, self.frozen, self.prepared, inputs, parameters)
 
@@ -118,6 +126,7 @@ class Forward:
             raise ValueError(f"the model has {len(self.layers) - 1} layers; it cannot end after {depth}")
         with torch.set_grad_enabled(self._gradients):
             view = Forward(self.policy, self.batch, self.positions, self.frozen, self.prepared)
+            view._ends_early = True
             view.__dict__["_others"] = self._others  # the frozen policies have one pass, however many exits there are
             last = depth == len(self.layers) - 1  # the last one is normed already
             with autocast(self.policy):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from posttrain.errors import UserError
-from posttrain.loading import load_policy
+from posttrain.loading import check_same_tokens, load_policy
 from posttrain.model_folder import located
 from posttrain.policy import Policy
 from posttrain.runtime import LocalRuntime
@@ -73,7 +73,7 @@ class FromFolder:
     """Another model, such as a teacher.
 
     Args:
-        folder: in Hugging Face format, or ``embedded``; its tokenizer must be the policy's.
+        folder: in Hugging Face format, or ``embedded``; its tokenizer and its number of logits must be the policy's.
     """
 
     folder: str
@@ -82,13 +82,9 @@ class FromFolder:
         """Load it beside the policy.
 
         Raises:
-            UserError: it is no model, or writes with another tokenizer.
+            UserError: it is no model, or predicts other tokens.
         """
+        check_same_tokens(self.folder, policy)
         other = load_policy(located(self.folder), LocalRuntime(policy.device, policy.autocast))
-        if other.text.tokenizer.get_vocab() != policy.text.tokenizer.get_vocab():
-            raise UserError(
-                f"the model in {self.folder!r} has another tokenizer than the policy, so its probabilities are those "
-                "of other tokens; choose a teacher of the same family"
-            )
         other.model.requires_grad_(False)
         return other

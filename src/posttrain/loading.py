@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 
 from posttrain.errors import UserError
-from posttrain.model_folder import check_model_folder
+from posttrain.model_folder import check_model, check_model_folder, located
 from posttrain.policy import Policy
 from posttrain.runtime import LocalRuntime, attention_for
 from posttrain.text import Text
@@ -45,6 +45,37 @@ def load_policy(folder: str | Path, runtime: LocalRuntime) -> Policy:
     if found["missing_keys"]:  # they would be random numbers
         raise UserError(f"{folder} lacks weights of its model, {sorted(found['missing_keys'])[0]} among them")
     return Policy(model.to(runtime.device), Text(tokenizer), runtime.autocast)
+
+
+def check_same_tokens(folder: str, policy: Policy) -> None:
+    """Refuse a model whose probabilities are not those of the policy's tokens, before its weights are read.
+
+    Args:
+        folder: in Hugging Face format, or ``embedded``.
+        policy: what it is going to be compared with.
+
+    Raises:
+        UserError: it is no model, has another tokenizer, or predicts another number of tokens.
+    """
+    from transformers import AutoConfig, PreTrainedTokenizerFast
+
+    check_model(folder)
+    try:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(located(folder), local_files_only=True)
+        width = int(AutoConfig.from_pretrained(located(folder), local_files_only=True).vocab_size)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder} cannot be loaded as a causal language model: {_first_line(error)}") from error
+    if tokenizer.get_vocab() != policy.text.tokenizer.get_vocab():
+        raise UserError(
+            f"the model in {folder!r} has another tokenizer than the policy, so its probabilities are those of other "
+            "tokens; choose a model of the same family"
+        )
+    ours = int(policy.model.config.vocab_size)
+    if width != ours:
+        raise UserError(
+            f"the model in {folder!r} has {width} logits and the policy {ours}, so that their distributions cannot be "
+            "compared; choose a model of the same family whose config.json has the same vocab_size"
+        )
 
 
 def _first_line(error: BaseException) -> str:

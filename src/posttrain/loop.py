@@ -47,8 +47,8 @@ class TooManyUnscorable(Exception):
 class Spent:
     """What a run has used up so far; travels through checkpoints.
 
-    ``flops`` counts 2 per parameter and token of a pass, whether of the policy or of a frozen one, and 4 more where it
-    has a gradient.
+    ``flops`` counts 2 per parameter and token of a pass, of the policy and of frozen ones each with its own size, and 4
+    more where it has a gradient.
     """
 
     completions_sampled: int = 0
@@ -99,7 +99,7 @@ class Session:
 
 @dataclass(frozen=True, eq=False)
 class StepRecord:
-    """What one step did; journals turn it into metrics."""
+    """What one step did, for journals; losses and norm are means over its updates, however many groups each has."""
 
     now: Progress
     collection: Collection
@@ -204,18 +204,17 @@ def one_step(session: Session, runtime: LocalRuntime) -> StepRecord:
     collection = collect(stage, session.engine, policy.text, now)
     refuse_overlong(collection.sequences, policy.context)
     _count(session, collection)
-    sequences, tokens_annotated = annotate(collection.sequences, policy, session.frozen, stage)
-    session.spent.flops += 2.0 * policy.parameters_count * tokens_annotated
+    before = _work(session)
+    sequences = annotate(collection.sequences, policy, session.frozen, stage)
     if session.selection is not None:
-        before = policy.tokens_passed
         sequences = session.selection(sequences, policy, now)
-        session.spent.flops += 2.0 * policy.parameters_count * (policy.tokens_passed - before)
     losses: dict[str, float] = {term.name: 0.0 for term in stage.terms}
     norms, skipped = [], 0
     order = now.generator("minibatches")
     for minibatch in minibatches(sequences, stage.groups_per_update, stage.passes_over_rollouts, order):
         skipped += _gradient(session, runtime, minibatch, now, losses)
         norms.append(_update(session, runtime, now))
+    session.spent.flops += _work(session) - before
     count = max(1, len(norms))
     seconds = time.perf_counter() - began
     session.spent.seconds += seconds
@@ -229,7 +228,6 @@ def _gradient(
 ) -> int:
     """Accumulate the gradient of one minibatch; returns how many sequences needed no pass."""
     stage, policy, budget = session.stage, session.policy, session.stage.tokens_per_microbatch
-    passed, differentiated = policy.tokens_passed, policy.tokens_differentiated
     weighed = weigh(minibatch, stage.terms, runtime.total)
     alive = [s for s in weighed if not all(_inert(term, s) for term in stage.terms)]
     prepared = {t.prepare.provides: t.prepare(weighed, policy, budget) for t in stage.terms if t.prepare is not None}
@@ -248,12 +246,14 @@ def _gradient(
         if not bool(torch.isfinite(loss)):
             raise NonFinite(f"the loss is {float(loss.detach())} at step {now.step + 1} of stage {stage.name!r}")
         runtime.backward(loss)
-        tokens = int(batch.attention_mask.sum())
-        session.spent.tokens_trained += tokens
-        session.spent.flops += 2.0 * len(stage.views_needed) * policy.parameters_count * tokens
-    work = 2.0 * (policy.tokens_passed - passed) + 4.0 * (policy.tokens_differentiated - differentiated)
-    session.spent.flops += work * policy.parameters_count
+        session.spent.tokens_trained += int(batch.attention_mask.sum())
     return len(weighed) - len(alive)
+
+
+def _work(session: Session) -> int:
+    """FLOPs of all passes that the models of the stage have made so far, of each by its own size and tokens."""
+    models = {id(p): p for p in (session.policy, *session.frozen.values())}.values()
+    return sum(p.parameters_count * (2 * p.tokens_passed + 4 * p.tokens_differentiated) for p in models)
 
 
 def _inert(term: Term, sequence: TrainingSequence) -> bool:

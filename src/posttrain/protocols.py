@@ -101,10 +101,7 @@ class Credit(Protocol):
         ...
 
     def __call__(self, sequences: Sequence[TrainingSequence]) -> list[Mapping[str, Tensor]]:
-        """All sequences of one stream and step, judged if it reads rewards -> per sequence its signals, in order.
-
-        Each signal is Float["l"].
-        """
+        """All of one stream and step, judged if it reads rewards -> per sequence its signals Float["l"], in order."""
         ...
 
 
@@ -117,11 +114,7 @@ class Optimiser(Protocol):
         ...
 
     def start(self, groups: list[dict[str, Any]]) -> Optimizer:
-        """The rule with an empty memory; the loop sets ``lr`` of its groups before every update.
-
-        Args:
-            groups: as torch takes them; each has ``"params"``.
-        """
+        """The rule with an empty memory over groups as torch takes them; the loop sets ``lr`` before every update."""
         ...
 
 
@@ -182,6 +175,11 @@ class Selection(Protocol):
         """The signals of a model that it reads."""
         ...
 
+    @property
+    def emphasises(self) -> frozenset[str]:
+        """The terms of whose tokens it may say what they weigh; none where it chooses whole sequences alone."""
+        ...
+
     def start(self, seed: int) -> SelectionSession:
         """Begin a stage, with an empty memory."""
         ...
@@ -191,7 +189,7 @@ class SelectionSession(Protocol):
     """A selection at work; its memory travels through checkpoints."""
 
     def __call__(self, sequences: Sequence[TrainingSequence], policy: Policy, now: Progress) -> list[TrainingSequence]:
-        """A part of ``sequences``, in their order; signals ``"emphasis/TERM"`` may be added, nothing else changed."""
+        """A part of ``sequences``, in their order; ``"emphasis/TERM"`` may be added or change, nothing else."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

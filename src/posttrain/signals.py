@@ -1,12 +1,21 @@
-"""The names of signals that a pass of a model computes: ``ROLE_QUANTITY``, such as ``reference_logprobs``.
+"""The names of what parts need: signals that a pass of a model computes, and what stands beside the signals.
 
-The role ``old`` is the policy as it stands before the update; every other role is a frozen policy of the stage.
+A signal of a model is called ``ROLE_QUANTITY``, such as ``reference_logprobs``. The role ``old`` is the policy as it
+stands before the update; every other role is a frozen policy of the stage.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+WHOLE_GROUPS = "whole groups"
+"""What an objective needs that reads several sequences of a group at once."""
+LAYERS = "layers"
+"""What an objective needs that reads the states of every layer."""
+HEAD = "head/"
+"""What stands before the name of a head that an objective reads itself, such as ``"head/score"``."""
+EMPHASIS = "emphasis/"
+"""What stands before the name of a term in the signal of what its tokens weigh, such as ``"emphasis/likelihood"``."""
 OLD = "old"
 QUANTITIES = ("logprobs", "entropy", "values")
 """What :class:`posttrain.forward.Forward` can say about each token."""

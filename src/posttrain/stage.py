@@ -12,15 +12,8 @@ from posttrain.errors import UserError
 from posttrain.frozen import FrozenPolicy, Snapshot
 from posttrain.heads import ValueHead
 from posttrain.protocols import Adapter, Credit, Optimiser, Prepare, Reward, Schedule, Selection, Source, Term
-from posttrain.signals import computed, frozen_roles
+from posttrain.signals import EMPHASIS, HEAD, LAYERS, WHOLE_GROUPS, computed, frozen_roles
 from posttrain.types import Example, Origin, Sampling, Verify
-
-WHOLE_GROUPS = "whole groups"
-"""What an objective needs that reads several sequences of a group at once."""
-LAYERS = "layers"
-"""What an objective needs that reads the states of every layer."""
-HEAD = "head/"
-"""What stands before the name of a head that an objective reads itself, such as ``"head/score"``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +149,7 @@ class Stage:
         for stream in self.streams:
             self._check_needs(f"the credit of stream {stream.name!r}", stream.credit.needs if stream.credit else ())
         self._check_needs("the selection", self.selection.needs if self.selection else ())
+        self._check_emphasis()
         sampled = any(Origin.SAMPLED in t.over for t in self.terms)
         if sampled and self.sampling.temperature == 0:
             raise UserError("training on sampled tokens needs a temperature above 0")
@@ -180,6 +174,21 @@ class Stage:
             if made.setdefault(part.provides, part) != part:
                 raise UserError(
                     f"two terms prepare different things under the name {part.provides!r}; one would be lost"
+                )
+
+    def _check_emphasis(self) -> None:
+        """An emphasis in a term that is not there, or that reads another stream, would do nothing."""
+        wanted = [("the selection", name, self.terms) for name in (self.selection.emphasises if self.selection else ())]
+        for s in self.streams:
+            terms = tuple(t for t in self.terms if t.stream in (None, s.name))
+            given = (n.removeprefix(EMPHASIS) for n in s.source.provides if n.startswith(EMPHASIS))
+            wanted += [(f"the source of stream {s.name!r}", name, terms) for name in given]
+        for who, name, terms in sorted(wanted, key=lambda w: w[:2]):
+            if name not in {t.name for t in terms}:
+                there = ", ".join(repr(t.name) for t in terms) or "none"
+                raise UserError(
+                    f"{who} weighs tokens of the term {name!r}, which would do nothing in stage {self.name!r}: "
+                    f"choose among the terms that read them, {there}"
                 )
 
     def _check_needs(self, reader: str, needs: Iterable[str]) -> None:
@@ -225,11 +234,6 @@ class Stage:
     def keeps_layers(self) -> bool:
         """Whether a pass of the policy has to keep the states of every layer."""
         return any(LAYERS in t.objective.needs for t in self.terms)
-
-    @property
-    def views_needed(self) -> frozenset[str]:
-        """The frozen policies that objectives run beside the one that is trained, on every sequence of an update."""
-        return frozenset(n.removeprefix("policy/") for n in self._needs if n.startswith("policy/"))
 
     @property
     def several_updates(self) -> bool:

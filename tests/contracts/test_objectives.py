@@ -15,8 +15,7 @@ from posttrain.batching import PerToken, collate, weigh
 from posttrain.forward import Forward
 from posttrain.policy import Policy
 from posttrain.protocols import Term
-from posttrain.signals import computed, frozen_roles
-from posttrain.stage import LAYERS, WHOLE_GROUPS
+from posttrain.signals import LAYERS, WHOLE_GROUPS, computed, frozen_roles
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 from tolerances import MODEL
 

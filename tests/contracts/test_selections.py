@@ -38,7 +38,7 @@ def candidates(case: Case, policy: Policy, text: Text, step: int = 0) -> list[Tr
     """Demonstrations and faulty variants of some of them, with every signal that the selection reads."""
     rows = collected(Contrasts(), faulty_examples(16)[5 * step : 5 * step + 10], text)
     stage = prepared_stage([()], [LIKELIHOOD], selection=case.construct())
-    return annotate(rows, policy, {}, stage)[0]
+    return annotate(rows, policy, {}, stage)
 
 
 def keys(sequences: list[TrainingSequence]) -> list[tuple[int, dict[str, list[float]]]]:
@@ -59,7 +59,7 @@ def test_it_chooses_some_in_their_order_and_adds_nothing_but_emphasis(case: Case
     assert [s.uid for s in chosen] == sorted({s.uid for s in chosen})
     for s in chosen:
         added = {name: s.signals[name] for name in set(s.signals) - set(by_uid[s.uid].signals)}
-        assert set(added) <= {"emphasis/likelihood"}
+        assert set(added) <= {f"emphasis/{term}" for term in case.construct().emphasises}
         assert all(bool((value >= 0).all()) and value.shape == s.tokens.shape for value in added.values())
         before = by_uid[s.uid].signals
         assert dataclasses.replace(s, signals=before).__dict__ == by_uid[s.uid].__dict__

@@ -2,17 +2,20 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from fixtures.small_runs import assert_same_run, rows, small_spec
 from fixtures.training import CPU
 from posttrain.errors import UserError
 from posttrain.heads import load_reward_model
+from posttrain.loading import load_policy
 from posttrain.rewards.model_score import ModelScore
-from posttrain.runs import execute
+from posttrain.runs import checkpoint, execute
 from posttrain.runs.display import Silent
 from posttrain.runs.spec import RunSpec
 from posttrain.runs.training import Interrupted
@@ -72,6 +75,36 @@ def test_a_missing_teacher_is_told_before_anything_is_written(tmp_path, base) ->
     made = small_spec("opd", base, tmp_path / "run")
     with pytest.raises(UserError, match="there is no model folder 'teacher'"):
         execute.run(made, Silent())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_is_read_again_and_not_saved_and_must_be_the_same(tmp_path, base) -> None:
+    teacher, out = shutil.copytree(base, tmp_path / "teacher"), tmp_path / "run"
+    made = spec("opd", base, out)
+    taught = {"teacher": {"from_folder": {"folder": str(teacher)}}}
+    with pytest.raises(Interrupted):
+        execute.run(dataclasses.replace(made, arguments={**made.arguments, **taught}), Silent(), stop=after(4, out))
+    saved = checkpoint.read(out / "checkpoint")
+    assert (set(saved["frozen"]), set(saved["loaded"])) == (set(), {"teacher"})
+    moved = load_policy(teacher, CPU)
+    with torch.no_grad():
+        next(iter(moved.model.parameters())).add_(1e-3)
+    checkpoint.save_model(teacher, moved)
+    with pytest.raises(UserError, match="folder of the frozen policy 'teacher' holds other weights"):
+        execute.resume(out, Silent())
+
+
+@pytest.mark.parametrize(("method", "setting"), [("opd", "teacher"), ("lt_sft", "transfer"), ("rft", "reference")])
+def test_a_model_of_other_tokens_is_told_before_anything_is_written(tmp_path, base, method, setting) -> None:
+    made = small_spec(method, base, tmp_path / "run")
+    other = {"from_folder": {"folder": "embedded"}}
+    changes = {
+        "teacher": {"teacher": other, "supervised_steps": 2},
+        "transfer": {"transfer": "embedded"},
+        "reference": {"stage": {"reference": other}, "reinforcement": {"prompts_per_step": 4, "kl_coefficient": 0.1}},
+    }[setting]
+    with pytest.raises(UserError, match="'embedded' has another tokenizer than the policy"):
+        execute.run(dataclasses.replace(made, arguments={**made.arguments, **changes}), Silent())
     assert not (tmp_path / "run").exists()
 
 

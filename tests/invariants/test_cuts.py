@@ -17,7 +17,7 @@ from posttrain import loop
 from posttrain.batching import PerGroup, collate
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.protocols import Term
-from posttrain.stage import WHOLE_GROUPS
+from posttrain.signals import WHOLE_GROUPS
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 from tolerances import GRADIENT, VISIBLE
 

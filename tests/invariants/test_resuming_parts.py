@@ -28,7 +28,7 @@ from posttrain.types import Example, Progress, TrainingSequence
 class EveryOther:
     """Takes turns over all steps: what it drops depends on how many it has ever seen."""
 
-    needs = frozenset[str]()
+    needs = emphasises = frozenset[str]()
 
     def start(self, seed: int) -> "Turns":
         return Turns()

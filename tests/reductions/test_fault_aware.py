@@ -82,7 +82,7 @@ def test_the_gradient_of_a_token_is_its_weight_times_that_of_supervised_fine_tun
     stage = fault_aware(faulty_examples(4), FaultEmphasis(0.5, 2.0))
     (term,) = stage.terms
     table = random_table(len(text.tokenizer))
-    rows = annotate(collected(Contrasts(), stage.streams[0].examples, text), bigram_policy(table), {}, stage)[0]
+    rows = annotate(collected(Contrasts(), stage.streams[0].examples, text), bigram_policy(table), {}, stage)
     chosen = stage.selection.start(0)(rows, bigram_policy(table), Progress(0, 1, 0))
     assert len(rows) == 7
     assert len(chosen) == 4  # the faulty texts are never trained on
@@ -101,7 +101,7 @@ def test_the_gradient_of_a_token_is_its_weight_times_that_of_supervised_fine_tun
 
 def test_no_gradient_flows_through_the_weights(text: Text) -> None:
     stage = fault_aware(faulty_examples(4), FaultEmphasis())
-    rows = annotate(collected(Contrasts(), stage.streams[0].examples, text), tiny_policy(), {}, stage)[0]
+    rows = annotate(collected(Contrasts(), stage.streams[0].examples, text), tiny_policy(), {}, stage)
     for s in stage.selection.start(0)(rows, tiny_policy(), Progress(0, 1, 0)):
         assert not any(value.requires_grad for value in s.signals.values())
 

@@ -24,7 +24,7 @@ from posttrain.batching import PerSequence, collate
 from posttrain.credit.teacher import TeacherRatio
 from posttrain.errors import UserError
 from posttrain.forward import Forward
-from posttrain.frozen import FromFolder, Remembered, Snapshot
+from posttrain.frozen import AdapterOff, FromFolder, Remembered, Snapshot
 from posttrain.loop import start
 from posttrain.methods import opd, rft, sft
 from posttrain.methods.opd import Distillation, Sampled
@@ -266,6 +266,7 @@ def test_a_remembered_teacher_is_the_student_before_its_supervision() -> None:
     ("settings", "message"),
     [
         ({"teacher": Snapshot()}, "nothing to teach"),
+        ({"teacher": AdapterOff()}, "nothing to teach"),
         ({"teacher": Remembered("start")}, "set supervised_steps"),
         ({"supervised_steps": -1}, "steps cannot be negative"),
         ({"reinforced_steps": -1}, "steps cannot be negative"),

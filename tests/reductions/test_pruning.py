@@ -77,7 +77,7 @@ def test_every_baseline_has_the_same_budget() -> None:
     ):
         stage = only(uds.recipe(toy_problems(20), steps=STEPS, selection=selection, supervision=EIGHT))
         rows = collected(Demonstrations(), toy_examples(8), Text(tiny_policy().text.tokenizer))
-        known = annotate(rows, tiny_policy(), {}, stage)[0]
+        known = annotate(rows, tiny_policy(), {}, stage)
         assert len(stage.selection.start(0)(known, tiny_policy(), Progress(0, 3, 0))) == 2
 
 
@@ -107,7 +107,7 @@ def test_pruning_nothing_is_supervised_fine_tuning(settings: dict[str, str], sha
 def pruned(text: Text, **settings: float) -> tuple[list[TrainingSequence], list[TrainingSequence]]:
     """Annotated candidates, and what is left of them."""
     stage = only(q_tuning.recipe(toy_problems(), selection=Quadrants(**settings)))
-    rows = annotate(collected(Demonstrations(), toy_examples(16), text), tiny_policy(), {}, stage)[0]
+    rows = annotate(collected(Demonstrations(), toy_examples(16), text), tiny_policy(), {}, stage)
     return rows, stage.selection.start(0)(rows, tiny_policy(), Progress(0, 1, 0))
 
 

@@ -12,12 +12,16 @@ from fixtures.models import tiny_policy, weights
 from fixtures.toy import toy_problems
 from fixtures.training import CPU, SMALL_SUPERVISION, RecordingRuntime, continue_run, run, run_recipe
 from posttrain.adapters.chosen import Chosen
-from posttrain.adapters.masked import AtRandom, Masked
+from posttrain.adapters.growth import ByGradients, ByMoments
+from posttrain.adapters.masked import AtRandom, Largest, Masked
 from posttrain.adapters.spiel import LinearReplacement, Spiel, trunk_matrices
 from posttrain.engines.huggingface import HuggingFaceEngine
+from posttrain.errors import UserError
 from posttrain.loop import start, train
-from posttrain.methods import lt_sft, spiel
+from posttrain.methods import lfu, lt_sft, sft, spiel
+from posttrain.objectives.undesirable import AscentInStates, AscentInWeights
 from posttrain.optimisers.per_entry import PerEntryAdamW
+from posttrain.optimisers.sm3 import Sm3
 from posttrain.policy import Policy
 from posttrain.recipe import Recipe, Workspace
 from posttrain.runs import checkpoint
@@ -169,6 +173,26 @@ def test_spiel_lowers_the_loss_more_than_the_random_support_that_it_begins_with(
     assert losses[0] < losses[1]
 
 
+@pytest.mark.parametrize("neighbour", [AscentInWeights(), AscentInStates()])
+def test_spiel_grows_by_the_gradients_of_updates_whatever_a_part_differentiates_beside_them(neighbour) -> None:
+    plain = sft.recipe(toy_problems(), steps=5, supervision=SUPERVISION)
+    beside = lfu.recipe(
+        toy_problems(), steps=5, neighbour=neighbour, consistency=1e-30, supervision=SUPERVISION
+    )  # a coefficient that leaves the loss alone, and the ascent as it is
+    adapter = Spiel(0.05, every=4, looking=2)
+    first, second = (after(dataclasses.replace(only(recipe), adapter=adapter)) for recipe in (plain, beside))
+    close(first, second)
+
+
+def test_each_growth_has_the_rate_and_the_decay_of_its_own_sources() -> None:
+    def settings(growth: ByGradients | ByMoments) -> tuple[float, float, type]:
+        stage = only(spiel.recipe(toy_problems(), steps=100, growth=growth))
+        return stage.learning_rate.then.start, stage.optimiser.weight_decay, type(stage.optimiser)
+
+    assert settings(ByGradients()) == (1e-5, 30.0, PerEntryAdamW)
+    assert settings(ByMoments()) == (7e-4, 0.0, Sm3)
+
+
 @pytest.mark.parametrize("stop", [1, 2, 3, 4, 5, 6])
 def test_spiel_goes_on_from_a_checkpoint_bit_for_bit(stop: int, tmp_path) -> None:
     stage = sparse_stage(9, density=0.05, every=4, looking=2)
@@ -252,10 +276,18 @@ def test_the_sparse_stage_begins_from_the_pretrained_weights_with_a_fresh_optimi
     assert all(torch.equal(found[name], alone[name]) for name in found)
 
 
-def test_random_entries_do_not_depend_on_the_dense_stage() -> None:
-    one, other = (outcome(tickets(entries=AtRandom(), dense_steps=steps)) for steps in (0, 3))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    assert not torch.equal(moved(one), moved(outcome(tickets())))
+@pytest.mark.parametrize("entries", [AtRandom(), Largest()])
+def test_entries_that_no_dense_training_finds_are_trained_without_any(entries: AtRandom | Largest) -> None:
+    recipe = tickets(entries=entries)
+    assert [part.name for part in recipe.stages if isinstance(part, Stage)] == ["sparse 1"]
+    found = outcome(recipe)
+    after_dense = dataclasses.replace(stage_of(tickets(), "sparse 1"), adapter=Masked(0.05, entries, lt_sft.TRUNK))
+    searched = tuple(after_dense if part.name == "sparse 1" else part for part in tickets().stages)
+    other = outcome(Recipe(searched))  # as if a dense stage had been trained and rewound
+    assert all(torch.equal(found[name], other[name]) for name in found)
+    assert not torch.equal(moved(found), moved(outcome(tickets())))
+    with pytest.raises(UserError, match="a dense stage would change nothing"):
+        tickets(entries=entries, dense_steps=3)
 
 
 def test_several_iterations_widen_the_support_from_where_they_stand() -> None:

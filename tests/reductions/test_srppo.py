@@ -158,7 +158,7 @@ def test_the_ratios_sum_to_that_of_the_whole_text() -> None:
     second, _, policy = supervised()
     frozen = {"base": tiny_policy(), "sft": policy}
     rows = [dataclasses.replace(row, stream="answers", signals={}) for row in ragged(5, temperature=0.8)]
-    annotated, _ = annotate(rows, with_critic(tiny_policy(2)), frozen, second)
+    annotated = annotate(rows, with_critic(tiny_policy(2)), frozen, second)
     for row in annotated:
         batch = collate([row], 0, CPU.device)
         positions = torch.zeros_like(batch.origin, dtype=torch.bool)

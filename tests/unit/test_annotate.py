@@ -49,6 +49,7 @@ class Reading:
     """A selection that keeps everything."""
 
     needs: frozenset[str]
+    emphasises = frozenset[str]()
 
 
 SAMPLED = frozenset({Origin.SAMPLED})
@@ -61,8 +62,8 @@ def test_each_signal_is_its_policys_logprobs_at_the_sampling_temperature(policy:
     frozen = tiny_policy(seed=1)
     rows = bare()
     stage = stage_with(POLICY, NEAR, budget=budget, groups_per_update=1)
-    annotated, passed = annotate(rows, policy, {"reference": frozen}, stage)
-    assert passed == 2 * sum(len(row.tokens) for row in rows)
+    annotated = annotate(rows, policy, {"reference": frozen}, stage)
+    assert policy.tokens_passed == frozen.tokens_passed == sum(len(row.tokens) for row in rows)
     for row, with_signals in zip(rows, annotated, strict=True):
         assert with_signals.uid == row.uid
         assert set(with_signals.signals) == {"advantages", *BOTH}
@@ -97,8 +98,8 @@ def test_a_model_passes_once_whatever_is_asked_of_it(policy: Policy, budget: int
         groups_per_update=1,
         tokens_per_microbatch=budget,
     )
-    annotated, passed = annotate(rows, policy, {}, stage)
-    assert passed == sum(len(row.tokens) for row in rows)
+    annotated = annotate(rows, policy, {}, stage)
+    assert policy.tokens_passed == sum(len(row.tokens) for row in rows)
     for row, known in zip(rows, annotated, strict=True):
         batch = collate([row], 0, CPU.device)
         positions = batch.origin != int(Origin.PROMPT)
@@ -115,18 +116,18 @@ def test_a_model_passes_once_whatever_is_asked_of_it(policy: Policy, budget: int
 def test_before_credit_of_signals_has_spoken_nothing_is_inert(policy: Policy) -> None:
     carried = [dataclasses.replace(row, signals={"preference": torch.zeros(len(row.tokens))}) for row in bare()]
     stage = prepared_stage([(), ()], [POLICY], credit=OfSignals(frozenset({"preference"})), groups_per_update=1)
-    annotated, _ = annotate(carried, policy, {}, stage)
+    annotated = annotate(carried, policy, {}, stage)
     assert all({"advantages", "old_logprobs"} <= set(row.signals) for row in annotated)
 
 
 def test_a_signal_carries_no_gradient(policy: Policy) -> None:
-    (first, *_), _ = annotate(bare(), policy, {}, stage_with(POLICY, groups_per_update=1))
+    first, *_ = annotate(bare(), policy, {}, stage_with(POLICY, groups_per_update=1))
     assert not first.signals["old_logprobs"].requires_grad
 
 
 def test_nothing_needed_is_nothing_done(policy: Policy) -> None:
-    annotated, passed = annotate(bare(), policy, {}, stage_with(POLICY))
-    assert passed == 0
+    annotated = annotate(bare(), policy, {}, stage_with(POLICY))
+    assert policy.tokens_passed == 0
     assert all(set(row.signals) == {"advantages"} for row in annotated)
 
 
@@ -134,17 +135,18 @@ def test_a_sequence_that_every_reader_ignores_passes_no_model(policy: Policy) ->
     rows = bare()
     still = [dataclasses.replace(r, signals={"advantages": torch.zeros(len(r.tokens))}) for r in rows[:2]]
     stage = stage_with(POLICY, groups_per_update=1)
-    annotated, passed = annotate([*still, *rows[2:]], policy, {}, stage)
-    assert passed == sum(len(row.tokens) for row in rows[2:])
+    annotated = annotate([*still, *rows[2:]], policy, {}, stage)
+    assert policy.tokens_passed == sum(len(row.tokens) for row in rows[2:])
     assert [set(a.signals) for a in annotated[:3]] == [{"advantages"}, {"advantages"}, {"advantages", "old_logprobs"}]
-    together = annotate([*still, *rows[2:]], policy, {"reference": policy}, stage_with(POLICY, NEAR))
-    assert together[1] == sum(len(row.tokens) for row in rows)
+    reference = tiny_policy()
+    annotate([*still, *rows[2:]], policy, {"reference": reference}, stage_with(POLICY, NEAR))
+    assert reference.tokens_passed == sum(len(row.tokens) for row in rows)
 
 
 def test_signals_of_one_model_are_one_pass_of_it(policy: Policy) -> None:
     rows, needs = bare(), frozenset({"old_logprobs", "old_entropy"})
-    annotated, passed = annotate(rows, policy, {}, stage_with(POLICY, selection=Reading(needs)))
-    assert passed == policy.tokens_passed == sum(len(row.tokens) for row in rows)
+    annotated = annotate(rows, policy, {}, stage_with(POLICY, selection=Reading(needs)))
+    assert policy.tokens_passed == sum(len(row.tokens) for row in rows)
     for row, with_signals in zip(rows, annotated, strict=True):
         assert set(with_signals.signals) == {"advantages", *needs}
         torch.testing.assert_close(with_signals.signals["old_logprobs"], direct(policy, row), rtol=0, atol=MODEL)
@@ -155,8 +157,8 @@ def test_in_a_shared_pass_a_sequence_gets_the_signals_that_are_read_of_it(policy
     rows = bare()
     still = [dataclasses.replace(r, signals={"advantages": torch.zeros(len(r.tokens))}) for r in rows[:2]]
     stage = stage_with(POLICY, selection=Reading(frozenset({"old_entropy"})), groups_per_update=1)
-    annotated, passed = annotate([*still, *rows[2:]], policy, {}, stage)
-    assert passed == sum(len(row.tokens) for row in rows)
+    annotated = annotate([*still, *rows[2:]], policy, {}, stage)
+    assert policy.tokens_passed == sum(len(row.tokens) for row in rows)
     assert [set(a.signals) - {"advantages"} for a in annotated[1:3]] == [
         {"old_entropy"},
         {"old_entropy", "old_logprobs"},

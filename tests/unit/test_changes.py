@@ -33,10 +33,12 @@ class Pause:
         return workspace
 
 
+@dataclasses.dataclass(frozen=True)
 class Critical:
     """A selection that reads values, which most stages do not have."""
 
-    needs = frozenset({"old_values"})
+    needs: frozenset[str] = frozenset({"old_values"})
+    emphasises = frozenset[str]()
 
 
 def test_no_change_is_no_change() -> None:
@@ -66,7 +68,8 @@ def test_stages_that_are_not_there_are_refused() -> None:
 
 
 def test_what_a_method_has_of_its_own_is_kept_unless_it_is_replaced() -> None:
-    own = Recipe((dataclasses.replace(TWO.stages[0], adapter=Chosen("norm"), frozen={"teacher": Snapshot()}),))
+    both = {"teacher": Snapshot(), "reference": Snapshot()}
+    own = Recipe((dataclasses.replace(TWO.stages[1], adapter=Chosen("norm"), frozen=both),))
     assert StageChanges().applied_to(own).stages[0].adapter == Chosen("norm")
     replaced = StageChanges(adapter=Lora(), reference=AdapterOff()).applied_to(own).stages[0]
     assert replaced.adapter == Lora()
@@ -103,6 +106,19 @@ def test_unified_fine_tuning_of_an_adapter_against_the_model_without_it() -> Non
     assert all(torch.equal(first[name], second[name]) for name in first)
     before = weights(tiny_policy())
     assert {n for n in before if not torch.equal(first[n], before[n])} == {n for n in before if "proj.weight" in n}
+
+
+def test_a_reference_that_nobody_reads_is_refused() -> None:
+    supervised, reinforced = (stage.name for stage in TWO.stages)
+    assert StageChanges(reference=AdapterOff(), only=(reinforced,)).applied_to(TWO).stages[0] is TWO.stages[0]
+    for changes, recipe in (
+        (StageChanges(reference=AdapterOff(), only=(supervised,)), TWO),
+        (StageChanges(reference=AdapterOff()), sft.recipe(toy_problems(), steps=2)),
+    ):
+        with pytest.raises(UserError, match="nothing in these stages reads a reference"):
+            changes.applied_to(recipe)
+    read = dataclasses.replace(Critical(), needs=frozenset({"reference_logprobs"}))
+    assert StageChanges(reference=AdapterOff(), selection=read).applied_to(sft.recipe(toy_problems(), steps=2)).stages
 
 
 def test_a_reference_that_would_move_is_refused() -> None:

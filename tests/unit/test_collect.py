@@ -71,7 +71,7 @@ def test_advantages_are_the_groups_credit_on_every_token(text: Text) -> None:
     made = stage(stream())
     collection = collect(made, recitation(text, "abcdef"[:4] + "0"), text, NOW)
     by_group: dict[object, list] = {}
-    for s in annotate(collection.sequences, tiny_policy(), {}, made)[0]:
+    for s in annotate(collection.sequences, tiny_policy(), {}, made):
         by_group.setdefault(s.group, []).append(s)
     assert len(by_group) == 3
     for members in by_group.values():
@@ -138,7 +138,7 @@ def test_supervised_streams_are_neither_judged_nor_given_credit(text: Text) -> N
     solutions = Stream("solutions", EXAMPLES, Demonstrations(), 7)
     made = stage(solutions, stream())
     collection = collect(made, recitation(text), text, NOW)
-    annotated, _ = annotate(collection.sequences, tiny_policy(), {}, made)
+    annotated = annotate(collection.sequences, tiny_policy(), {}, made)
     kinds = {s.stream: (s.rollout.verdict is None, "advantages" in s.signals) for s in annotated}
     assert kinds == {"solutions": (True, False), "answers": (False, True)}
 

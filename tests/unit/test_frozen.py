@@ -1,11 +1,12 @@
 """Where frozen policies come from."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from fixtures.folders import model_folder
+from fixtures.folders import VOCABULARY, model_folder
 from fixtures.models import tiny_policy, weights
 from posttrain.errors import UserError
 from posttrain.frozen import FromFolder, Remembered, Snapshot
@@ -39,6 +40,17 @@ def test_another_model_of_the_same_tokenizer_comes_from_its_folder(tmp_path: Pat
 def test_a_model_that_writes_with_other_tokens_is_refused(policy: Policy, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="another tokenizer than the policy"):
         FromFolder(str(model_folder(tmp_path / "model", "llama"))).start(policy, {})
+
+
+def test_a_model_with_another_number_of_logits_is_refused_before_its_weights_are_read(tmp_path: Path) -> None:
+    """Families pad their vocabularies to different widths."""
+    folder = model_folder(tmp_path / "model", "llama")
+    student = load_policy(folder, local_runtime("float32"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": VOCABULARY + 8}))
+    (folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match=f"has {VOCABULARY + 8} logits and the policy {VOCABULARY}"):
+        FromFolder(str(folder)).start(student, {})
 
 
 def test_the_embedded_model_goes_by_its_name() -> None:

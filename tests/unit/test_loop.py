@@ -1,6 +1,7 @@
 """The loop: updates, snapshots, counting, stopping."""
 
 import dataclasses
+from collections.abc import Mapping
 from types import ModuleType
 
 import pytest
@@ -249,6 +250,34 @@ def test_passes_of_old_and_frozen_policies_are_work_too(policy: Policy, kl, upda
     assert per_token == pytest.approx(sampling + training + forward_passes)
 
 
+@dataclasses.dataclass(frozen=True)
+class OneLayer:
+    """A frozen policy of another size."""
+
+    def start(self, policy: Policy, remembered: Mapping[str, Policy]) -> Policy:
+        other = tiny_policy(seed=1)
+        other.model.model.layers = other.model.model.layers[:1]
+        return other.frozen_copy()
+
+
+@pytest.mark.parametrize("kl", [EstimatedKl(), ExactKl()])
+def test_a_frozen_policy_works_by_its_own_size_and_where_somebody_reads_it(policy: Policy, kl) -> None:
+    hinted = (rollout([5, 3, 4, 6, 0], spell("pggss"), score=1.0), rollout([5, 4, 0], spell("pgs"), score=0.0))
+    rows = [group(1.0, 0.0), hinted]
+    near = Term("near what was given", kl, GIVEN, PerToken())
+    spent = []
+    for terms in ([POLICY], [POLICY, near]):
+        frozen = {"reference": OneLayer()}
+        stage = prepared_stage(rows, terms, credit=Centred(), frozen=frozen, tokens_per_microbatch=1)
+        session = start(stage, tiny_policy(), seed=0)
+        continue_run(session)
+        spent.append(session.spent.flops)
+    small = OneLayer().start(policy, {}).parameters_count
+    assert small < policy.parameters_count
+    read = hinted if isinstance(kl, ExactKl) else [r for rs in rows for r in rs]  # signals know no origin
+    assert spent[1] - spent[0] == 2 * small * sum(len(r.tokens) for r in read)
+
+
 def test_passes_that_terms_make_of_their_own_are_work_too(policy: Policy) -> None:
     def work(method: ModuleType) -> tuple[float, float]:
         """In passes per token, on demonstrations that are all drawn in every step."""
@@ -267,14 +296,15 @@ def test_passes_that_terms_make_of_their_own_are_work_too(policy: Policy) -> Non
 
 def test_passes_that_a_selection_makes_itself_are_work_too(policy: Policy) -> None:
     class Looking:
-        needs = frozenset[str]()
+        needs = emphasises = frozenset[str]()
 
         def start(self, seed: int) -> "Looking":
             return self
 
         def __call__(self, sequences, policy, now):
             batch = collate(sequences[:1], policy.text.end, policy.device)
-            _ = Forward(policy, batch, batch.origin == int(Origin.SAMPLED)).logits
+            with torch.no_grad():
+                _ = Forward(policy, batch, batch.origin == int(Origin.SAMPLED)).logits
             return list(sequences)
 
     stage = prepared_stage([group(1.0, 0.0)], [POLICY], credit=Centred())

@@ -1,5 +1,7 @@
 """Compositions that could only fail later are refused at once, in a sentence."""
 
+import dataclasses
+
 import pytest
 
 from fixtures.toy import each, toy_examples, toy_problems, toy_verify
@@ -13,11 +15,15 @@ from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.kl import EstimatedKl, ExactKl
 from posttrain.objectives.undesirable import AscentInWeights, StateDistance
-from posttrain.protocols import Term
+from posttrain.protocols import Selection, Term
 from posttrain.recipe import Recipe
 from posttrain.rollouts.demonstrations import Demonstrations
+from posttrain.rollouts.key_tokens import KeyTokens
 from posttrain.rollouts.on_policy import OnPolicy
 from posttrain.rollouts.pairs import Pairs
+from posttrain.selection.faults import FaultEmphasis
+from posttrain.selection.quadrants import Quadrants
+from posttrain.selection.top_entropy import TopEntropy
 from posttrain.stage import Problems, Stage, Stream
 from posttrain.types import Origin, Progress, Sampling
 
@@ -71,6 +77,27 @@ def test_an_objective_that_reads_a_head_needs_one() -> None:
     assert stage(**ranking, heads={"score": ValueHead()}).whole_groups
     with pytest.raises(UserError, match="term 'r' reads a head, but the stage has no head 'score'"):
         stage(**ranking)
+
+
+@pytest.mark.parametrize("selection", [Quadrants(term="policy"), FaultEmphasis(term="nll"), TopEntropy("sft")])
+def test_an_emphasis_in_a_term_that_is_not_there_is_refused(selection: Selection) -> None:
+    made = {"streams": (SOLUTIONS,), "terms": (LIKELIHOOD,)}
+    assert stage(**made, selection=dataclasses.replace(selection, term="likelihood")).terms == (LIKELIHOOD,)
+    with pytest.raises(UserError, match=f"selection weighs tokens of the term '{selection.term}'.*'likelihood'"):
+        stage(**made, selection=selection)
+
+
+def test_an_emphasis_of_a_source_in_a_term_that_does_not_read_it_is_refused() -> None:
+    calls = dataclasses.replace(SOLUTIONS, name="calls", source=KeyTokens())
+    both = {"streams": (SOLUTIONS, calls)}
+    assert stage(**both, terms=(LIKELIHOOD,)).terms == (LIKELIHOOD,)
+    elsewhere = dataclasses.replace(LIKELIHOOD, stream="solutions")
+    reader = Term("others", CrossEntropy(), GIVEN, PerToken(), stream="calls")
+    for terms, there in (((elsewhere, reader), "'others'"), ((elsewhere,), "none")):
+        with pytest.raises(
+            UserError, match=f"source of stream 'calls' weighs tokens of the term 'likelihood'.*{there}"
+        ):
+            stage(**both, terms=terms)
 
 
 def test_two_things_under_one_prepared_name_are_refused() -> None:

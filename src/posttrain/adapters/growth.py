@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from posttrain.adapters.sparse_delta import SparseDelta, SparseDeltas, largest
+from posttrain.adapters.sparse_delta import SparseDelta, SparseDeltas, Watch, largest
 from posttrain.errors import UserError
 from posttrain.optimisers.per_entry import PerEntryAdamWOptimizer, bias_correction
 from posttrain.optimisers.sm3 import Place, Sm3Optimizer
@@ -124,34 +123,26 @@ class Followed:
 
 @dataclass(eq=False)
 class GradientsSeen:
-    """Gradients of a phase.
+    """Gradients of a phase: whole ones in its first update, the candidates' afterwards.
 
     Args:
         deltas: what is trained.
         followed: by the name of the weight, once a gradient was seen.
-        passing: by the name of the weight, the sum over the passes of the update in progress: of the whole gradient in
-            a phase's first update, of the candidates' afterwards.
     """
 
     deltas: SparseDeltas
     followed: dict[str, Followed] = field(default_factory=dict)
-    passing: dict[str, Tensor] = field(default_factory=dict)
 
     def open(self) -> None:
-        """Look at every backward pass."""
+        """Look at every update."""
         for name, delta in self.deltas.deltas.items():
-            delta.watch = functools.partial(self._see, name)
+            delta.watch = Watch(self.deltas.weights[name])
 
     def close(self) -> None:
-        """Forget, and let backward passes be."""
+        """Forget, and let updates be."""
         for delta in self.deltas.deltas.values():
             delta.watch = None
-        self.followed, self.passing = {}, {}
-
-    def _see(self, name: str, gradient: Tensor) -> None:
-        flat = gradient.detach().flatten()
-        part = flat[self.followed[name].indices] if name in self.followed else flat
-        self.passing[name] = self.passing[name] + part if name in self.passing else part.clone()
+        self.followed = {}
 
     def observe(self, optimiser: torch.optim.Optimizer) -> None:
         """Choose the candidates, or add to their sums; an update without a gradient counts once there are some.
@@ -164,16 +155,20 @@ class GradientsSeen:
         for name, delta in self.deltas.deltas.items():
             if delta.watch is None:
                 continue
+            gradient = delta.watch.take()
             if name in self.followed:
                 found = self.followed[name]
-                gradient = self.passing.pop(name, torch.zeros_like(found.sums))
+                gradient = torch.zeros_like(found.sums) if gradient is None else gradient
                 found.sums.add_(gradient)
                 found.squares.addcmul_(gradient, gradient)
                 found.updates += 1
-            elif name in self.passing:
-                whole = self.passing.pop(name)
-                indices = largest(whole.abs(), len(delta.indices))
-                self.followed[name] = Followed(indices, whole[indices], whole[indices] ** 2, 1)
+            elif gradient is not None:
+                indices = largest(gradient.abs(), len(delta.indices))
+                self._follow(name, Followed(indices, gradient[indices], gradient[indices] ** 2, 1))
+
+    def _follow(self, name: str, found: Followed) -> None:
+        self.followed[name] = found
+        self.deltas.deltas[name].watch = Watch(self.deltas.weights[name], found.indices)
 
     def best(self, optimiser: torch.optim.Optimizer, name: str, dropped: Tensor, count: int) -> Grown:
         """Those with the largest sums, entries that stay trained left out."""
@@ -191,12 +186,13 @@ class GradientsSeen:
         seed_moments(optimiser, self.deltas.deltas[name], slots, grown)
 
     def state_dict(self) -> dict[str, Any]:
-        """The candidates of each weight; between updates nothing is passing."""
+        """The candidates of each weight; between updates nothing is gathered."""
         return {name: dict(vars(found)) for name, found in self.followed.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Follow the same candidates."""
-        self.followed = {name: Followed(**self._restored(name, found)) for name, found in state.items()}
+        for name, found in state.items():
+            self._follow(name, Followed(**self._restored(name, found)))
 
     def _restored(self, name: str, found: Mapping[str, Any]) -> dict[str, Any]:
         device = self.deltas.deltas[name].base.device

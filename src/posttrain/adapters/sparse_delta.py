@@ -8,7 +8,7 @@ whole weight exists for a moment in the backward pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,8 @@ class SparseDelta(nn.Module):
         weight: Float[...], of any shape.
         indices: Int["k"], different positions in the flattened weight.
 
-    ``values`` (Float["k"], zeros at first) is what is trained. ``watch``, where it is set, is shown the gradient of the
-    whole weight in every backward pass.
+    ``values`` (Float["k"], zeros at first) is what is trained. ``watch``, where it is set, gathers the gradient of the
+    weight at other entries too.
     """
 
     indices: Tensor
@@ -36,7 +36,7 @@ class SparseDelta(nn.Module):
         self.register_buffer("indices", indices.clone())
         self.register_buffer("base", weight.detach().flatten()[indices])
         self.values = nn.Parameter(torch.zeros_like(self.base))
-        self.watch: Callable[[Tensor], None] | None = None
+        self.watch: Watch | None = None
         self._written: tuple[Tensor, int] | None = None
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ class SparseDelta(nn.Module):
         else:
             whole = weight
         if self.watch is not None and whole.requires_grad:
-            whole.register_hook(self.watch)  # type: ignore[no-untyped-call]
+            whole = self.watch.beside(whole)
         return whole
 
     @torch.no_grad()
@@ -82,6 +82,49 @@ class SparseDelta(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         # A copy has other values, which nobody watches, with a version of their own.
         return {**self.__dict__, "watch": None, "_written": None}
+
+
+class Watch:
+    """Gathers the gradient of a weight, where an update's backward passes leave theirs: in the ``grad`` of a leaf.
+
+    What a part differentiates on the side with ``torch.autograd.grad`` is therefore not in it, and belongs to no
+    update.
+
+    Args:
+        weight: Float[...], of any shape.
+        indices: Int["k"], the entries that are watched, flattened; ``None``: all of them.
+    """
+
+    def __init__(self, weight: Tensor, indices: Tensor | None = None) -> None:
+        self._indices = indices
+        count = weight.numel() if indices is None else len(indices)
+        # Nobody reads its numbers, so that one stands for all of them.
+        self._leaf = weight.new_zeros(()).expand(count).requires_grad_()
+
+    def beside(self, whole: Tensor) -> Tensor:
+        """The same weight, whose gradient is gathered on its way."""
+        return _Watched.apply(whole, self._leaf, self._indices)  # type: ignore[no-any-return, no-untyped-call]
+
+    def take(self) -> Tensor | None:
+        """Float["k"]: what was gathered since the last time, ``None`` if there was no pass."""
+        gradient, self._leaf.grad = self._leaf.grad, None
+        return gradient
+
+
+class _Watched(torch.autograd.Function):
+    """The weight as it is, with a second place for its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, whole: Tensor, leaf: Tensor, indices: Tensor | None) -> Tensor:
+        ctx.indices = indices
+        return whole.view_as(whole)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        if not ctx.needs_input_grad[1]:
+            return gradient, None, None
+        flat = gradient.flatten()
+        return gradient, flat.clone() if ctx.indices is None else flat[ctx.indices], None
 
 
 class _Entries(torch.autograd.Function):

@@ -7,12 +7,11 @@ or costs anything: what was given or observed between sampled tokens is stepped 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from posttrain.divergences import ESTIMATORS
+from posttrain.divergences import ESTIMATORS, Estimator, check_estimator
 from posttrain.types import Origin, TrainingSequence
 
 
@@ -137,11 +136,12 @@ class KlPenalty:
     """
 
     coefficient: float = 0.05
-    estimator: Literal["k1", "k2", "k3"] = "k1"
+    estimator: Estimator = "k1"
     towards: str = "reference"
 
     def __post_init__(self) -> None:
-        """Refuse a reward for leaving."""
+        """Refuse an unknown estimator, and a reward for leaving."""
+        check_estimator(self.estimator)
         if self.coefficient < 0:
             raise ValueError(f"a penalty's coefficient cannot be negative, got {self.coefficient}")
 

@@ -19,7 +19,7 @@ Deviations: ties at the threshold do not exceed the number of entries; with seve
 of it; the dense phase ends with its last weights, not with its best on validation data.
 
 Reductions: ``density=1`` without ``dense_steps`` is ``sft`` of the same parameters; ``entries=AtRandom()`` is the
-random-mask baseline; without decay the sparse stage is AdamW with masked gradients.
+random-mask baseline, in half the steps; without decay the sparse stage is AdamW with masked gradients.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ def recipe(
     transfer: str | None = None,
     supervision: Supervision = TASK,
 ) -> Recipe:
-    """A dense and a sparse stage per iteration.
+    """A dense and a sparse stage per iteration; baselines of the choice, which read no dense stage, have none.
 
     Args:
         problems: every example needs a demonstration.
         steps: updates of each sparse stage (500).
-        dense_steps: updates of each dense stage; ``None``: as many as ``steps``.
+        dense_steps: updates of each dense stage; ``None``: as many as ``steps``, where ``entries`` reads one.
         density: share of the parameters named by ``names`` that is trained in the end (0.08).
         entries: which ones; those that moved most, or a baseline.
         iterations: how often the two stages are gone through, each adding its part of the entries (1).
@@ -77,6 +77,8 @@ def recipe(
     """
     if iterations < 1:
         raise UserError(f"iterations must be at least 1, got {iterations}")
+    if dense_steps and not isinstance(entries, MostMoved):
+        raise UserError("a dense stage would change nothing: only entries=most_moved reads it; leave dense_steps out")
     plain = dataclasses.replace(
         sft.stage(problems, steps, supervision),
         learning_rate=Warmup(Linear(supervision.learning_rate, 0.0), Fraction(supervision.warmup)),
@@ -84,29 +86,20 @@ def recipe(
     made: list[Stage | Interlude] = [] if language is None else [Load("language", language), Rewind("language")]
     made.append(Keep("pretrained"))
     for k in range(1, iterations + 1):
-        dense, begin = ("dense", "pretrained") if k == 1 else (f"dense {k}", f"sparse {k - 1}")
-        if k > 1:
-            made.append(Keep(begin))
-            entries = _also(entries, dense)
-        mask = Masked(density * k / iterations, entries, names, l1, "pretrained")
-        made += [
-            dataclasses.replace(
+        if isinstance(entries, MostMoved):
+            dense, begin = ("dense", "pretrained") if k == 1 else (f"dense {k}", f"sparse {k - 1}")
+            if k > 1:
+                made.append(Keep(begin))
+                entries = dataclasses.replace(entries, moved_to=(*entries.moved_to, dense))
+            searching = dataclasses.replace(
                 plain,
                 name=f"dense {k}",
                 steps=steps if dense_steps is None else dense_steps,
                 adapter=Anchored("pretrained", l1, names),
-            ),
-            Keep(dense),
-            Rewind(begin),
-            dataclasses.replace(plain, name=f"sparse {k}", adapter=mask),
-        ]
+            )
+            made += [searching, Keep(dense), Rewind(begin)]
+        mask = Masked(density * k / iterations, entries, names, l1, "pretrained")
+        made.append(dataclasses.replace(plain, name=f"sparse {k}", adapter=mask))
     if transfer is not None:
         made += [Keep("task"), Load("transfer", transfer), Rewind("transfer"), AddVector("task", "pretrained")]
     return Recipe(tuple(made))
-
-
-def _also(entries: MostMoved | Largest | AtRandom, name: str) -> MostMoved | Largest | AtRandom:
-    """The same choice, made in one more dense stage."""
-    if isinstance(entries, MostMoved):
-        return dataclasses.replace(entries, moved_to=(*entries.moved_to, name))
-    return entries

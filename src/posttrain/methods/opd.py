@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from posttrain.batching import PerConstant, PerGroup, PerSequence, PerToken
 from posttrain.credit.teacher import TeacherRatio
 from posttrain.errors import UserError
-from posttrain.frozen import FromFolder, FrozenPolicy, Remembered, Snapshot
+from posttrain.frozen import AdapterOff, FromFolder, FrozenPolicy, Remembered, Snapshot
 from posttrain.methods import rft, sft
 from posttrain.methods.rft import Reinforcement
 from posttrain.methods.sft import Supervision
@@ -155,8 +155,10 @@ def recipe(
         reinforced_steps: collections of GRPO afterwards; 0 leaves them out.
         reinforcement: of the reinforced stage.
     """
-    if isinstance(teacher, Snapshot):
-        raise UserError("a snapshot of the student has nothing to teach it; choose a model's folder as the teacher")
+    if isinstance(teacher, Snapshot | AdapterOff):
+        raise UserError(
+            "the student as its stage begins has nothing to teach it; choose a model's folder as the teacher"
+        )
     if isinstance(teacher, Remembered) and not supervised_steps:
         raise UserError("a remembered teacher is the student before its supervised stage; set supervised_steps")
     parts: list[Stage | Later | Interlude] = [Keep(teacher.name)] if isinstance(teacher, Remembered) else []

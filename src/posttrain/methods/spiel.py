@@ -13,8 +13,9 @@ Moments of grown entries start from the gradients that were seen (``PerEntryAdam
 entry's age); MA steps with SM3. Weight decay draws the differences to 0, that is, to the pretrained weights.
 
 Defaults are those of the released script for Llama-2: AG, learning rate 1e-5 with linear decay and 3% warm-up, weight
-decay 30, batches of 128, no cut of gradients; density 0.01 of all parameters. For MA the paper searches rates from
-4e-4 to 2e-3.
+decay 30, batches of 128, no cut of gradients; density 0.01 of all parameters. MA has a rate and a decay of its own
+(``moments``): the paper searches rates from 4e-4 to 2e-3, of which 7e-4 is the default, and decays for AG alone, so
+that none is our reading.
 
 Deviations from the released code: gradients are summed over updates, not over micro-batches, so that grown moments have
 the scale of the others; every look takes 5 updates, where later ones of the code take 6; a grown entry's age is the
@@ -28,6 +29,7 @@ with entries of equal age ``PerEntryAdamW`` is AdamW.
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
 from posttrain.adapters.growth import ByGradients, ByMoments
 from posttrain.adapters.spiel import CosineReplacement, LinearReplacement, Spiel
@@ -51,6 +53,24 @@ SCRIPT = Supervision(
 """The released script's settings."""
 
 
+@dataclass(frozen=True)
+class Moments:
+    """What MA steps with in place of the learning rate and decay of ``supervision``, which are AG's.
+
+    Args:
+        learning_rate: peak of warm-up and decay (7e-4; the paper searches 4e-4 to 2e-3).
+        weight_decay: towards the pretrained weights (0, our reading).
+    """
+
+    learning_rate: float = 7e-4
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no update could follow."""
+        if self.learning_rate < 0 or self.weight_decay < 0:
+            raise ValueError(f"learning_rate and weight_decay cannot be negative, got {self}")
+
+
 def recipe(
     problems: Problems,
     *,
@@ -61,6 +81,7 @@ def recipe(
     every: int = 20,
     looking: int = 5,
     supervision: Supervision = SCRIPT,
+    moments: Moments = Moments(),
 ) -> Recipe:
     """One supervised stage of ``steps`` updates with a sparse difference.
 
@@ -73,14 +94,16 @@ def recipe(
         every: updates from one replacement to the next (20).
         looking: updates that are looked at before a replacement (5).
         supervision: how demonstrations are imitated; the learning rate decays linearly.
+        moments: learning rate and decay where growth goes by moments; those of ``supervision`` are not read then.
     """
-    decay, clip = supervision.weight_decay, supervision.clip_norm
+    own = moments if isinstance(growth, ByMoments) else supervision
+    decay, clip = own.weight_decay, supervision.clip_norm
     return Recipe(
         (
             dataclasses.replace(
                 sft.stage(problems, steps, supervision),
                 name="sparse",
-                learning_rate=Warmup(Linear(supervision.learning_rate, 0.0), Fraction(supervision.warmup)),
+                learning_rate=Warmup(Linear(own.learning_rate, 0.0), Fraction(supervision.warmup)),
                 optimiser=Sm3(1e-8, decay, clip)
                 if isinstance(growth, ByMoments)
                 else PerEntryAdamW(supervision.betas, 1e-6, decay, clip),

@@ -9,7 +9,8 @@ First the demonstrations are imitated. Then PPO goes on from there over prompts 
     r(x, y) = sum_t  log p_sft(y_t | x, y_<t) - log p_base(y_t | x, y_<t)
 
 at its last token: how much likelier the imitator finds it than the base did. Both models are frozen; no verdict is
-read, so correctness is measured by evaluations alone.
+read, so correctness is measured by evaluations alone. Log-probabilities are those at the sampling temperature: at
+another temperature than 1 the reward is the log-ratio of two tempered distributions, not of the models themselves.
 
 The paper gives the reward, its place at the end, PPO with generalised advantages and a squared-error critic, and the
 two stages. The rest is our reading: gamma 1, lam 0.95, both clips 0.2, learning rate 1e-6, one pass of 64 prompts with

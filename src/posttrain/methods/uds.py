@@ -10,7 +10,7 @@ what there is to learn and for how varied its predictions are; the novelty is th
 to those of the sequences chosen lately. No reference model, no validation set, no further backward pass.
 
 Defaults: 1 of 4 candidates, 32 sequences per update (micro-batches of 4 and 32 of them; released script, whose README
-speaks of 12.5%), a memory of 1,024, sketches of 8 x 128 numbers over at most 512 positions, alpha 2.5e-3 at a
+speaks of 12.5%), a memory of 1,024, sketches of 8 x 128 numbers over 512 positions at a time, alpha 2.5e-3 at a
 vocabulary of 152,064 and so 11.0 in units that hold for any vocabulary, warm-up over 1% of the steps. The paper's
 learning rate of 1.5e-4 belongs to LoRA of rank 8; here the rate is that of ``sft`` for all weights.
 

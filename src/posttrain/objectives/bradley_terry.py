@@ -9,6 +9,7 @@ from torch import Tensor
 
 from posttrain.forward import Forward
 from posttrain.objectives.preference import BradleyTerry, answer_tokens, loss_of_pairs
+from posttrain.signals import HEAD, WHOLE_GROUPS
 from posttrain.types import TokenBatch, TrainingSequence
 
 
@@ -21,7 +22,7 @@ class PairedReward:
     over pairs. Only differences of scores matter: a number added to all of them changes nothing.
     """
 
-    needs = frozenset({"preference", "head/score", "whole groups"})
+    needs = frozenset({"preference", f"{HEAD}score", WHOLE_GROUPS})
 
     def inert(self, sequence: TrainingSequence) -> bool:
         """Never: a pair always pulls, however clear it is."""

@@ -67,9 +67,10 @@ class Clip:
 class ClippedPolicy:
     """The clipped surrogate, on sampled tokens unless told otherwise.
 
-    With one update per collection the policy that is updated is the one that sampled: the ratio is exactly 1 and its
-    gradient that of the log-probability, so no old log-probabilities exist. With several updates the stage computes
-    the signal ``old_logprobs`` with the trainer's own weights before the first; an engine's numbers are never used.
+    With one update per collection the policy that is updated is the one that sampled: the ratio is 1, its gradient that
+    of the log-probability, and no old log-probabilities are computed for it. Where credit or a selection reads the
+    signal ``old_logprobs``, the ratio is taken against it and is 1 up to the rounding of two passes. With several
+    updates the stage computes it with the trainer's own weights before the first; an engine's numbers are never used.
 
     Args:
         ratio: per token or per sequence.

@@ -10,6 +10,7 @@ from posttrain.errors import UserError
 from posttrain.forward import Forward
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.protocols import Objective
+from posttrain.signals import LAYERS
 from posttrain.types import TokenBatch, TrainingSequence
 
 
@@ -100,13 +101,13 @@ class AverageOverExits:
 
     def __post_init__(self) -> None:
         """Refuse an objective that speaks about all layers at once."""
-        if "layers" in self.objective.needs:
+        if LAYERS in self.objective.needs:
             raise ValueError(f"{type(self.objective).__name__} reads all layers at once; give it a term of its own")
 
     @property
     def needs(self) -> frozenset[str]:
         """What the objective needs, and every layer."""
-        return self.objective.needs | {"layers"}
+        return self.objective.needs | {LAYERS}
 
     def inert(self, sequence: TrainingSequence) -> bool:
         """Where the objective is."""

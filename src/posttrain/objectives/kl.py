@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from posttrain.divergences import ESTIMATORS, kl
+from posttrain.divergences import ESTIMATORS, Estimator, check_estimator, kl
 from posttrain.forward import Forward
 from posttrain.types import TokenBatch, TrainingSequence
 
@@ -20,16 +20,15 @@ class EstimatedKl:
     """One of the three estimators against the log-probabilities of the frozen policy ``reference``.
 
     Args:
-        estimator: ``"k1"``, ``"k2"`` or ``"k3"``.
+        estimator: which of the three.
     """
 
-    estimator: str = "k3"
+    estimator: Estimator = "k3"
     needs = frozenset({"reference_logprobs"})
 
     def __post_init__(self) -> None:
         """Refuse an unknown estimator."""
-        if self.estimator not in ESTIMATORS:
-            raise ValueError(f"unknown KL estimator {self.estimator!r}; known: {', '.join(ESTIMATORS)}")
+        check_estimator(self.estimator)
 
     def inert(self, sequence: TrainingSequence) -> bool:
         """Never: the policy may have moved."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from posttrain.forward import Forward
+from posttrain.signals import WHOLE_GROUPS
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 
 
@@ -72,7 +73,7 @@ class PairedPreference:
     """
 
     loss: BradleyTerry | SquaredMargin = BradleyTerry()
-    needs = frozenset({"preference", "reference_logprobs", "whole groups"})
+    needs = frozenset({"preference", "reference_logprobs", WHOLE_GROUPS})
 
     def inert(self, sequence: TrainingSequence) -> bool:
         """Never: a pair always pulls, however clear it is."""

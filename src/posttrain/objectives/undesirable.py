@@ -23,6 +23,7 @@ from posttrain.forward import Forward
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.policy import Policy
 from posttrain.protocols import Term
+from posttrain.signals import LAYERS
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 
 NEIGHBOUR = "neighbour"
@@ -174,7 +175,7 @@ class StateDistance:
 
     first_layer: int = 0
     last_layer: int | None = None
-    needs = frozenset({"layers", f"prepared/{NEIGHBOUR}"})
+    needs = frozenset({LAYERS, f"prepared/{NEIGHBOUR}"})
 
     def __post_init__(self) -> None:
         """Refuse a range without layers, which would be a term without effect."""

@@ -11,6 +11,7 @@ import torch
 
 from posttrain.protocols import Engine
 from posttrain.rollouts.assemble import given
+from posttrain.signals import EMPHASIS
 from posttrain.text import Text
 from posttrain.types import TOOLS, Demonstration, Example, Progress, Rollout, Sampling
 
@@ -39,7 +40,7 @@ class KeyTokens:
     @property
     def provides(self) -> frozenset[str]:
         """The emphasis in its term."""
-        return frozenset({f"emphasis/{self.term}"})
+        return frozenset({f"{EMPHASIS}{self.term}"})
 
     def __call__(
         self, examples: Sequence[Example], engine: Engine, text: Text, sampling: Sampling, now: Progress
@@ -51,7 +52,7 @@ class KeyTokens:
         prompt, end = text.encode(example.prompt), torch.tensor([text.end])
         written = torch.cat([text.demonstration(demonstration)[0], end])
         weights = self.weights(demonstration.text, tuple(example.facts.get(TOOLS, ())), text)
-        signals = {f"emphasis/{self.term}": torch.tensor([1.0] * len(prompt) + weights, dtype=torch.float64)}
+        signals = {f"{EMPHASIS}{self.term}": torch.tensor([1.0] * len(prompt) + weights, dtype=torch.float64)}
         return dataclasses.replace(given(example, text, prompt, written, {"hint_fraction": 1.0}), signals=signals)
 
     def weights(self, turn: str, tools: Sequence[str], text: Text) -> list[float]:

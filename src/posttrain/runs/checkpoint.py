@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 
 from posttrain.errors import UserError
+from posttrain.frozen import FromFolder
 from posttrain.heads import read_heads, save_heads
 from posttrain.loop import Session, Spent, fresh_optimiser
 from posttrain.policy import Policy
@@ -69,7 +70,7 @@ def save(folder: Path, session: Session, stage: int, seconds: float) -> None:
             "adapter": _adapter_state(session),
             **_workspace_state(session.workspace),
             "selection": {} if session.selection is None else session.selection.state_dict(),
-            "frozen": {name: policy.model.state_dict() for name, policy in session.frozen.items()},
+            **_frozen_state(session),
             "spent": dataclasses.asdict(session.spent),
         }
         torch.save(state, temporary / TRAINER)
@@ -84,6 +85,23 @@ def _full_disk_as_os_error(folder: Path) -> Iterator[None]:
         if shutil.disk_usage(folder).free < FULL:
             raise OSError(errno.ENOSPC, "no space left") from error
         raise
+
+
+def _frozen_state(session: Session) -> dict[str, Any]:
+    """The weights of frozen policies; of those that are read from their folder again only what tells them apart."""
+    kept, loaded = {}, {}
+    for name, policy in session.frozen.items():
+        if isinstance(session.stage.frozen[name], FromFolder):
+            loaded[name] = _digest(policy)
+        else:
+            kept[name] = policy.model.state_dict()
+    return {"frozen": kept, "loaded": loaded}
+
+
+def _digest(policy: Policy) -> dict[str, int]:
+    """By the names of weights the sums of their bytes, which no order of summation changes."""
+    state = policy.model.state_dict()
+    return {name: int(value.flatten().view(torch.uint8).sum(dtype=torch.int64)) for name, value in state.items()}
 
 
 def _adapter_state(session: Session) -> dict[str, Any]:
@@ -141,7 +159,11 @@ def standing(state: Mapping[str, Any]) -> Standing:
 
 
 def restore(session: Session, state: Mapping[str, Any]) -> None:
-    """Put a session, freshly started from the checkpoint's weights, where the saved one stood."""
+    """Put a session, freshly started from the checkpoint's weights, where the saved one stood.
+
+    Raises:
+        UserError: a frozen policy that was read from its folder again is not the one of before.
+    """
     session.step = int(state["step"])
     session.spent = Spent(**state["spent"])
     if session.adapter is not None:
@@ -155,3 +177,9 @@ def restore(session: Session, state: Mapping[str, Any]) -> None:
         session.selection.load_state_dict(state["selection"])
     for name, weights in state["frozen"].items():
         session.frozen[name].model.load_state_dict(weights)
+    for name, digest in state["loaded"].items():
+        if _digest(session.frozen[name]) != digest:
+            raise UserError(
+                f"the folder of the frozen policy {name!r} holds other weights than when the run was stopped; "
+                "put the old ones back, or start the run again with another --out"
+            )

@@ -13,7 +13,7 @@ from typing import Any
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.evaluation.accuracy import Answer
 from posttrain.frozen import FromFolder
-from posttrain.loading import load_policy
+from posttrain.loading import check_same_tokens, load_policy
 from posttrain.model_folder import check_model, located
 from posttrain.policy import Policy
 from posttrain.recipe import Recipe
@@ -27,6 +27,7 @@ from posttrain.runtime import LocalRuntime, local_runtime
 from posttrain.settings.building import build, build_changes, resolved
 from posttrain.stage import Problems, Stage
 from posttrain.types import Sampling
+from posttrain.weights.snapshots import Load
 
 EVALUATION_SEED = 20_250_516
 """Sampled evaluations of different runs draw the same random numbers."""
@@ -89,14 +90,16 @@ def prepare(spec: RunSpec, problems: RunProblems, display: Display, weights: Pat
         weights: a folder to load instead of ``spec.model``.
 
     Raises:
-        UserError: no model, problems that the method cannot use or that do not fit into the context.
+        UserError: no model, a teacher of other tokens, problems that the method cannot use or that do not fit.
     """
     began = time.perf_counter()
-    _check_teachers(build_recipe(spec, problems))  # what the method refuses, it refuses before a model is loaded
+    others = _other_models(build_recipe(spec, problems))  # what the method refuses, it refuses before a model is loaded
     if weights is None:
         check_model(spec.model)
     runtime = local_runtime(spec.precision)
     policy = load_policy(weights or located(spec.model), runtime)
+    for folder in others:
+        check_same_tokens(folder, policy)
     training, dropped = keep_fitting(problems.training, policy.text.length, policy.context, spec.overlong)
     evaluation, missing = keep_fitting(problems.evaluation, policy.text.length, policy.context, spec.overlong)
     if dropped or missing:
@@ -119,12 +122,14 @@ def prepare(spec: RunSpec, problems: RunProblems, display: Display, weights: Pat
     )
 
 
-def _check_teachers(recipe: Recipe) -> None:
-    """Refuse a folder of a later stage now, and not when that stage begins."""
-    for stage in (part for part in recipe.stages if isinstance(part, Stage)):
-        for frozen in (stage.frozen[name] for name in sorted(stage.frozen_needed)):
-            if isinstance(frozen, FromFolder):
-                check_model(frozen.folder)
+def _other_models(recipe: Recipe) -> list[str]:
+    """The folders of models that later parts load, so that a wrong one is refused now and not when they begin."""
+    stages = [part for part in recipe.stages if isinstance(part, Stage)]
+    frozen = [stage.frozen[name] for stage in stages for name in sorted(stage.frozen_needed)]
+    folders = [part.folder for part in (*frozen, *recipe.stages) if isinstance(part, FromFolder | Load)]
+    for folder in folders:
+        check_model(folder)
+    return folders
 
 
 def build_recipe(spec: RunSpec, problems: RunProblems) -> Recipe:

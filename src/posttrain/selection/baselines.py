@@ -22,6 +22,7 @@ class AtRandom:
 
     quota: Quota = Quota()
     needs = frozenset[str]()
+    emphasises = frozenset[str]()
 
     def start(self, seed: int) -> Memoryless:
         """The draw depends on the run's seed and the step alone."""
@@ -46,6 +47,7 @@ class HighestLoss:
 
     quota: Quota = Quota()
     needs = frozenset({"old_logprobs"})
+    emphasises = frozenset[str]()
 
     def start(self, seed: int) -> Memoryless:
         """Nothing is drawn."""
@@ -59,6 +61,9 @@ class HighestLoss:
 
 
 def mean_loss(sequence: TrainingSequence) -> float:
-    """Nats per answer token under the policy; infinity where it is no number, so that the loop stops at it."""
-    loss = float(-sequence.signals["old_logprobs"][written(sequence)].double().mean())
+    """Nats per answer token under the policy, 0 without any; infinity where it is no number: the loop stops there."""
+    answer = written(sequence)
+    if not bool(answer.any()):
+        return 0.0
+    loss = float(-sequence.signals["old_logprobs"][answer].double().mean())
     return float("inf") if math.isnan(loss) else loss

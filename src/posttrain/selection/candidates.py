@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from posttrain.policy import Policy
+from posttrain.signals import EMPHASIS
 from posttrain.types import Origin, Progress, TrainingSequence
 
 WRITTEN = (int(Origin.GIVEN), int(Origin.SAMPLED))
@@ -66,7 +67,7 @@ def written(sequence: TrainingSequence) -> Tensor:
 
 def emphasised(sequence: TrainingSequence, term: str, factors: Tensor) -> TrainingSequence:
     """The sequence with its emphasis in a term multiplied by ``factors``, Float["l"]; without one it counts as 1."""
-    name = f"emphasis/{term}"
+    name = f"{EMPHASIS}{term}"
     before = sequence.signals.get(name)
     after = factors if before is None else before * factors
     return dataclasses.replace(sequence, signals={**sequence.signals, name: after})

@@ -139,6 +139,11 @@ class FaultEmphasis:
         """What the strength reads."""
         return self.strength.needs
 
+    @property
+    def emphasises(self) -> frozenset[str]:
+        """The term whose marked tokens are raised."""
+        return frozenset({self.term})
+
     def start(self, seed: int) -> Memoryless:
         """Nothing is drawn and nothing remembered."""
         return Memoryless(self._choose)

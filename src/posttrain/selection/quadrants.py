@@ -66,6 +66,11 @@ class Quadrants:
         if self.candidates < 1 or self.rounds < 1:
             raise ValueError("candidates and rounds must be at least 1")
 
+    @property
+    def emphasises(self) -> frozenset[str]:
+        """The term whose tokens are pruned."""
+        return frozenset({self.term})
+
     def start(self, seed: int) -> Memoryless:
         """Nothing is drawn and nothing remembered."""
         return Memoryless(self._choose)

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from posttrain.errors import UserError
+from posttrain.types import Progress
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,16 @@ class FourierSketch:
 
     Each side has its signs flipped at random, goes through a discrete Fourier transform of which the real part is
     kept, and ``rows`` (of ``longest``) or ``columns`` (of v) of its frequencies are drawn with replacement. The sketch
-    is linear, so rows of zeros change nothing and no matrix has to be padded. As E[cos^2] is 1/2, the released code's
-    scale makes the expected squared length of a sketch about v * longest / 4 times that of the matrix; the isometric
-    one divides by that, so that distances are those of the matrices themselves, whatever the vocabulary.
+    is linear, so rows of zeros change nothing and no matrix has to be padded. Of a matrix of more rows than ``longest``
+    every further piece of so many has a draw of its own, and their sketches add up (our reading): rows of different
+    pieces are as independent as those of one. As E[cos^2] is 1/2, the released code's scale makes the expected squared
+    length of a sketch about v * longest / 4 times that of the matrix; the isometric one divides by that, so that
+    distances are those of the matrices themselves, whatever the vocabulary.
 
     Args:
         columns: frequencies kept of the vocabulary (128).
         rows: frequencies kept of time (8).
-        longest: the most rows that a matrix may have (512).
+        longest: rows that share a draw (512, the most that a sequence has in the released script).
         normalise: distances in the units of the matrices, or in those of the released code.
     """
 
@@ -49,7 +51,12 @@ class FourierSketch:
         generator = torch.Generator().manual_seed(seed)
         left = self._side(self.longest, self.rows, generator)
         right = self._side(vocabulary, self.columns, generator)
-        return Sketch(left.to(like), right.to(like))
+        return Sketch(self, seed, left.to(like), right.to(like))
+
+    def further(self, piece: int, seed: int, like: Tensor) -> Tensor:
+        """Float["rows longest"]: the side of time of a matrix's rows from ``piece * longest`` on, ``piece`` above 0."""
+        numbers = Progress(0, 0, seed, ("sketch",)).generator("rows", piece)
+        return self._side(self.longest, self.rows, numbers).to(like)
 
     def _side(self, size: int, kept: int, generator: torch.Generator) -> Tensor:
         """Float["kept size"] in float64: scale x subsample x real part of the transform x signs."""
@@ -65,22 +72,22 @@ class Sketch:
     """A sketch that was drawn.
 
     Args:
+        spec: how it was drawn.
+        seed: from what.
         left: Float["rows longest"].
         right: Float["columns v"].
     """
 
+    spec: FourierSketch
+    seed: int
     left: Tensor
     right: Tensor
 
     def __call__(self, matrix: Tensor) -> Tensor:
-        """Float["n v"] -> Float["rows * columns"].
-
-        Raises:
-            UserError: more rows than the sketch was made for.
-        """
-        count, longest = len(matrix), self.left.shape[1]
-        if count > longest:
-            raise UserError(
-                f"a sequence of {count} tokens is longer than the {longest} of the sketch; set sketch.longest to more"
-            )
-        return (self.left[:, :count] @ (matrix @ self.right.T)).flatten()
+        """Float["n v"] -> Float["rows * columns"]."""
+        narrow = matrix @ self.right.T
+        first, *others = torch.split(narrow, self.spec.longest)
+        sketch = self.left[:, : len(first)] @ first
+        for piece, rows in enumerate(others, 1):
+            sketch = sketch + self.spec.further(piece, self.seed, self.left)[:, : len(rows)] @ rows
+        return sketch.flatten()

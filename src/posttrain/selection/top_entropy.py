@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from posttrain.policy import Policy
+from posttrain.selection.candidates import Memoryless, emphasised
 from posttrain.types import Origin, Progress, TrainingSequence
 
 
@@ -39,47 +38,30 @@ class TopEntropy:
         if not 0 <= self.masked <= 1:
             raise ValueError(f"masked is a fraction of the given tokens, between 0 and 1, got {self.masked}")
 
-    def start(self, seed: int) -> TopEntropySession:
-        """Begin a stage; nothing is random."""
-        return TopEntropySession(self)
+    @property
+    def emphasises(self) -> frozenset[str]:
+        """The term whose tokens are masked."""
+        return frozenset({self.term})
 
+    def start(self, seed: int) -> Memoryless:
+        """Nothing is drawn and nothing remembered."""
+        return Memoryless(self._mask)
 
-@dataclass(frozen=True)
-class TopEntropySession:
-    """The mask at work; it remembers nothing.
-
-    Args:
-        settings: what is masked.
-    """
-
-    settings: TopEntropy
-
-    def __call__(self, sequences: Sequence[TrainingSequence], policy: Policy, now: Progress) -> list[TrainingSequence]:
-        """All sequences; those with given tokens with the emphasis 0 or 1 of every token."""
+    def _mask(self, sequences: Sequence[TrainingSequence], now: Progress) -> list[TrainingSequence]:
+        """All sequences; those with given tokens with 0 or 1 on every token."""
         given = [s for s in sequences if bool((s.origin == int(Origin.GIVEN)).any())]
-        ranked = [given] if self.settings.within == "collection" and given else [[s] for s in given]
-        emphases = {uid: mask for together in ranked for uid, mask in self._emphases(together).items()}
-        name = f"emphasis/{self.settings.term}"
-        return [
-            dataclasses.replace(s, signals={**s.signals, name: emphases[s.uid]}) if s.uid in emphases else s
-            for s in sequences
-        ]
+        ranked = [given] if self.within == "collection" and given else [[s] for s in given]
+        factors = {uid: mask for together in ranked for uid, mask in self._factors(together).items()}
+        return [emphasised(s, self.term, factors[s.uid]) if s.uid in factors else s for s in sequences]
 
-    def _emphases(self, sequences: Sequence[TrainingSequence]) -> dict[int, Tensor]:
+    def _factors(self, sequences: Sequence[TrainingSequence]) -> dict[int, Tensor]:
         masks = [s.origin == int(Origin.GIVEN) for s in sequences]
         entropies = torch.cat([s.signals["old_entropy"][mask] for s, mask in zip(sequences, masks)])
         kept = torch.ones_like(entropies)
         # Stable, so that equal entropies are broken by place and not by how sorting happens to be implemented.
-        kept[entropies.argsort(stable=True)[: int(len(entropies) * self.settings.masked)]] = 0.0
+        kept[entropies.argsort(stable=True)[: int(len(entropies) * self.masked)]] = 0.0
         parts = torch.split(kept, [int(mask.sum()) for mask in masks])
         return {
             s.uid: torch.ones(len(s.tokens), dtype=kept.dtype).masked_scatter(mask, part)
             for s, mask, part in zip(sequences, masks, parts)
         }
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Nothing."""

@@ -52,6 +52,7 @@ class UtilityDiversity:
     positions: Literal["all", "response"] = "all"
     begins: Duration = Steps(0)
     needs = frozenset[str]()
+    emphasises = frozenset[str]()
 
     def __post_init__(self) -> None:
         """Refuse what could not choose."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from posttrain.errors import UserError
-from posttrain.loading import load_policy
-from posttrain.model_folder import check_model_folder
+from posttrain.loading import check_same_tokens, load_policy
+from posttrain.model_folder import check_model, located
 from posttrain.policy import Policy
 from posttrain.recipe import Workspace
 from posttrain.runtime import LocalRuntime
@@ -67,7 +66,7 @@ class Load:
 
     Args:
         name_kept: under which later parts of the recipe find it.
-        folder: in Hugging Face format; of the same architecture and tokenizer as the policy.
+        folder: in Hugging Face format, or ``embedded``; of the same architecture and tokenizer as the policy.
 
     Raises:
         UserError: there is no model in it.
@@ -78,7 +77,7 @@ class Load:
 
     def __post_init__(self) -> None:
         """Look whether it is there before anything heavy begins."""
-        check_model_folder(Path(self.folder))
+        check_model(self.folder)
 
     @property
     def name(self) -> str:
@@ -89,11 +88,12 @@ class Load:
         """Load it beside the policy.
 
         Raises:
-            UserError: it cannot be loaded, or is not built as the policy is.
+            UserError: it cannot be loaded, predicts other tokens, or is not built as the policy is.
         """
         policy = workspace.policy
-        loaded = load_policy(Path(self.folder), LocalRuntime(policy.device, policy.autocast))
-        if _shapes(loaded) != _shapes(policy) or loaded.text.tokenizer.get_vocab() != policy.text.tokenizer.get_vocab():
+        check_same_tokens(self.folder, policy)
+        loaded = load_policy(located(self.folder), LocalRuntime(policy.device, policy.autocast))
+        if _shapes(loaded) != _shapes(policy):
             raise UserError(
                 f"the model in {self.folder!r} is built in another way than the policy; take one from the same base"
             )

@@ -9,7 +9,7 @@ from torch.func import functional_call
 from transformers import AutoModelForCausalLM
 
 from fixtures.models import tiny_policy, weights
-from posttrain.adapters.sparse_delta import SparseDelta, SparseDeltas, attach_deltas, largest
+from posttrain.adapters.sparse_delta import SparseDelta, SparseDeltas, Watch, attach_deltas, largest
 from posttrain.policy import Policy
 from posttrain.runs.checkpoint import save_model
 from tolerances import FLOAT32_MODEL, FLOAT32_RECORD, MODEL, ROUNDING, VISIBLE
@@ -102,16 +102,27 @@ def test_a_pass_copies_no_weight() -> None:
 
 def test_the_gradient_of_the_whole_weight_can_be_watched(adapted) -> None:
     policy, attached = adapted
-    seen: list[Tensor] = []
-    attached.deltas[QUERY].watch = seen.append
+    delta, weight, some = attached.deltas[QUERY], attached.weights[QUERY], torch.tensor([0, 7, 100])
     plain = materialised(policy, attached)
-    for one in (policy, plain):
-        torch.log_softmax(logits(one), -1)[..., 5].sum().backward()
-    (whole,) = seen
-    torch.testing.assert_close(whole, dict(plain.model.named_parameters())[QUERY].grad, rtol=MODEL, atol=MODEL)
-    with torch.no_grad():
-        logits(policy)
-    assert len(seen) == 1
+    for _ in range(2):
+        torch.log_softmax(logits(plain), -1)[..., 5].sum().backward()
+    expected = dict(plain.model.named_parameters())[QUERY].grad.flatten()
+    for delta.watch, gathered in ((Watch(weight), expected), (Watch(weight, some), expected[some])):
+        for _ in range(2):
+            torch.log_softmax(logits(policy), -1)[..., 5].sum().backward()
+        torch.testing.assert_close(delta.watch.take(), gathered, rtol=MODEL, atol=MODEL)
+        with torch.no_grad():
+            logits(policy)
+        assert delta.watch.take() is None
+
+
+def test_what_is_differentiated_on_the_side_is_not_watched(adapted) -> None:
+    policy, attached = adapted
+    delta = attached.deltas[QUERY]
+    delta.watch = Watch(attached.weights[QUERY])
+    (aside,) = torch.autograd.grad(logits(policy).sum(), [delta.values])
+    assert float(aside.norm()) > 0
+    assert delta.watch.take() is None
 
 
 @pytest.mark.parametrize("autocast", [None, torch.bfloat16], ids=str)
@@ -119,8 +130,7 @@ def test_in_float32_and_autocast_gradients_are_float32(autocast: torch.dtype | N
     policy = tiny_policy()
     policy.model.float()
     attached = attach_deltas(policy.model, indices(CHOSEN))
-    seen: list[Tensor] = []
-    attached.deltas[QUERY].watch = seen.append
+    attached.deltas[QUERY].watch = Watch(attached.weights[QUERY])
     with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=autocast is not None):
         loss = logits(policy).float().square().mean()
     loss.backward()
@@ -128,8 +138,9 @@ def test_in_float32_and_autocast_gradients_are_float32(autocast: torch.dtype | N
     logits(plain).square().mean().backward()
     expected = dict(plain.model.named_parameters())[QUERY].grad.float()
     rough = expected.abs().max() * (VISIBLE * 5 if autocast else FLOAT32_MODEL)
-    assert {seen[0].dtype, attached.deltas[QUERY].values.grad.dtype} == {torch.float32}
-    torch.testing.assert_close(seen[0], expected, rtol=0, atol=float(rough))
+    seen = attached.deltas[QUERY].watch.take().view_as(expected)
+    assert {seen.dtype, attached.deltas[QUERY].values.grad.dtype} == {torch.float32}
+    torch.testing.assert_close(seen, expected, rtol=0, atol=float(rough))
 
 
 def test_dropped_entries_are_what_they_were_and_grown_ones_begin_at_zero() -> None:

@@ -106,9 +106,9 @@ def test_what_is_held_only_for_a_look() -> None:
     held = []
     for step in range(6):
         driven.update(noise(step))
-        held.append((len(growth.followed), len(growth.passing), driven.delta.watch is None))
-    #                after 1       2: replaced    3             4: phase opens  5             6: replaced
-    assert held == [(1, 0, False), (0, 0, True), (0, 0, True), (0, 0, False), (1, 0, False), (0, 0, True)]
+        held.append((len(growth.followed), driven.delta.watch is None))
+    #                after 1    2: replaced  3          4: phase opens  5    6: replaced
+    assert held == [(1, False), (0, True), (0, True), (0, False), (1, False), (0, True)]
 
 
 def test_the_first_replacement_takes_the_entries_of_the_largest_gradients() -> None:
@@ -346,7 +346,16 @@ def test_merging_ends_the_look_and_keeps_the_changes() -> None:
     assert isinstance(driven.policy.model.table, torch.nn.Parameter)
     assert torch.equal(driven.policy.model.table, before)
     (driven.policy.model.table * noise(1)).sum().backward()
-    assert driven.attached.growth.passing == {}
+    assert (driven.attached.growth.followed, driven.delta.watch) == ({}, None)
+
+
+def test_what_is_differentiated_on_the_side_is_no_part_of_an_update() -> None:
+    driven, disturbed = Driven(spiel()), Driven(spiel())
+    for step in range(6):
+        torch.autograd.grad((disturbed.policy.model.table * noise(99)).sum(), [disturbed.delta.values])
+        for one in (driven, disturbed):
+            one.update(noise(step), noise(10 + step))
+    assert disturbed.values == driven.values
 
 
 @pytest.mark.parametrize(

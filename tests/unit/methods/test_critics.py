@@ -83,7 +83,7 @@ def test_exact_divergences_need_no_credit_and_no_pass_before_the_update() -> Non
     (stage,) = opd.recipe(toy_problems(), **arguments).stages
     assert stage.streams[0].credit is None
     assert stage.signals_needed == frozenset()
-    assert (stage.views_needed, stage.frozen) == ({"teacher"}, {"teacher": FromFolder("expert")})
+    assert (stage.frozen_needed, stage.frozen) == ({"teacher"}, {"teacher": FromFolder("expert")})
 
 
 def test_a_group_that_is_compared_has_at_least_two_answers() -> None:

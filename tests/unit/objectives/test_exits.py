@@ -14,6 +14,7 @@ from posttrain.forward import Forward
 from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.exits import AtDepths, AtFractions, AverageOverExits, EveryFew
+from posttrain.objectives.intuitive import IntuitiveLikelihood
 from posttrain.objectives.undesirable import StateDistance
 from posttrain.policy import Policy
 from posttrain.protocols import Objective, Term
@@ -66,6 +67,11 @@ def test_exits_that_no_model_has_are_refused(wrong) -> None:
 def test_an_objective_about_all_layers_has_no_exits() -> None:
     with pytest.raises(ValueError, match="StateDistance reads all layers"):
         AverageOverExits(StateDistance())
+
+
+def test_an_objective_with_a_pass_of_its_own_has_no_exits() -> None:
+    with pytest.raises(UserError, match="a pass of its own, such as IntuitiveLikelihood, cannot have exits"):
+        averaged(deep_policy("llama"), AtDepths((1, 2)), IntuitiveLikelihood(over=frozenset({Origin.SAMPLED})))
 
 
 def view(policy: Policy, row_origins: str = "pggsss") -> Forward:

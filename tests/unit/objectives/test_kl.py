@@ -10,6 +10,7 @@ from fixtures.models import bigram_policy, random_table
 from fixtures.sequences import sequence, spell
 from fixtures.stated import Stated, row, stated_batch
 from posttrain.batching import collate
+from posttrain.credit.token_rewards import KlPenalty
 from posttrain.forward import Forward
 from posttrain.objectives.kl import EstimatedKl, ExactKl
 from tolerances import ROUNDING
@@ -42,9 +43,10 @@ def test_beyond_its_bound_the_third_estimator_has_no_gradient_and_never_overflow
     assert logprobs.grad.tolist() == [[0.0, 0.0, 0.0]]
 
 
-def test_an_unknown_estimator_is_refused() -> None:
+@pytest.mark.parametrize("part", [EstimatedKl, KlPenalty])
+def test_an_unknown_estimator_is_refused(part: type) -> None:
     with pytest.raises(ValueError, match="k1, k2, k3"):
-        EstimatedKl("k4")
+        part(estimator="k4")
 
 
 def view(table: Tensor, reference: Tensor, token: int) -> tuple[Forward, object]:

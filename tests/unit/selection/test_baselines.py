@@ -51,6 +51,12 @@ def test_a_loss_is_the_mean_over_the_answer() -> None:
     assert mean_loss(row) == float("inf")
 
 
+def test_an_answer_without_tokens_has_nothing_to_lose() -> None:
+    empty = sequence([3, 4, 5], spell("ppp"), uid=7, old_logprobs=-9.0)
+    assert mean_loss(empty) == 0.0
+    assert uids(HighestLoss(Quota(0.5, 4)).start(0)([empty, *rows([1.0])], None, NOW)) == [0]
+
+
 def test_everybody_is_drawn_equally_often_and_anew_in_every_step() -> None:
     selection, candidates = AtRandom(Quota(0.25, 4)), rows([0.0] * 4)
     drawn = [uids(selection.start(0)(candidates, None, Progress(step, 900, 0)))[0] for step in range(900)]

@@ -181,7 +181,7 @@ def test_a_wrong_label_that_the_policy_is_confident_about_counts_as_a_misconcept
 def test_a_uniform_policy_has_the_perplexity_and_entropy_of_its_vocabulary() -> None:
     policy = bigram_policy(torch.zeros(5, 5, dtype=torch.float64))
     stage = prepared_stage([()], [LIKELIHOOD], selection=Quadrants())
-    (row,), _ = annotate([sequence([1, 3, 2, 4, 0], spell("ppggg"))], policy, {}, stage)
+    (row,) = annotate([sequence([1, 3, 2, 4, 0], spell("ppggg"))], policy, {}, stage)
     losses, doubts = -row.signals["old_logprobs"][2:], row.signals["old_entropy"][2:]
     assert perplexities(losses.mean()).item() == pytest.approx(5.0, rel=MODEL)
     assert doubts.mean().item() == pytest.approx(math.log(5), rel=MODEL)

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from posttrain.errors import UserError
 from posttrain.selection.sketch import FourierSketch, Sketch
 from tolerances import MODEL, ROUNDING, STANDARD_ERRORS
 
@@ -98,9 +97,25 @@ def test_it_has_the_type_of_what_it_is_drawn_for() -> None:
     assert sketch(torch.ones(3, 6)).shape == (FourierSketch(4, 2, 8).size,)
 
 
-def test_a_matrix_that_is_too_long_is_refused() -> None:
-    with pytest.raises(UserError, match=r"13 tokens is longer than the 12 of the sketch; set sketch\.longest"):
-        drawn()(noise(13))
+def test_a_longer_matrix_is_sketched_in_pieces_that_add_up() -> None:
+    matrix = noise(2 * LONGEST + 3)
+    behind = torch.zeros_like(matrix)
+    behind[LONGEST:] = matrix[LONGEST:]
+    sketch = drawn()
+    expected = sketch(matrix[:LONGEST]) + sketch(behind)
+    torch.testing.assert_close(sketch(matrix), expected, rtol=0, atol=ROUNDING)
+    assert torch.equal(sketch(matrix), drawn()(matrix))
+    assert not torch.allclose(sketch(behind[LONGEST : 2 * LONGEST]), sketch(behind[: 2 * LONGEST]))
+
+
+def test_the_expected_square_of_pieces_is_the_sum_of_theirs() -> None:
+    """Equal rows of different pieces neither cancel nor meet, as they would under one draw."""
+    matrix = torch.zeros(2 * LONGEST, VOCABULARY, dtype=torch.float64)
+    matrix[1, 1:5] = matrix[LONGEST + 1, 1:5] = 1.0
+    squares = torch.stack([drawn(seed)(matrix).square().sum() for seed in range(3000)])
+    error = float(squares.std() / math.sqrt(len(squares)))
+    assert abs(float(squares.mean()) - float(matrix.square().sum())) < STANDARD_ERRORS * error
+    assert error < float(matrix.square().sum()) / 20
 
 
 def test_a_sketch_of_nothing_is_refused() -> None:

@@ -83,6 +83,13 @@ def test_another_term_is_not_touched() -> None:
     assert torch.equal(one.weights["entropy"], plain.weights["entropy"])
 
 
+def test_an_emphasis_that_is_there_already_is_multiplied() -> None:
+    before = dataclasses.replace(
+        FIRST, signals={**FIRST.signals, "emphasis/policy": torch.tensor([1.0, 2.0, 3.0, 4.0, 0.5, 6.0])}
+    )
+    assert emphasis(TopEntropy("policy", masked=0.5), before, SECOND) == [[1, 0, 3, 4, 0, 6], [1, 1, 0, 1]]
+
+
 @pytest.mark.parametrize("masked", [-0.1, 1.1])
 def test_what_is_no_fraction_is_refused(masked: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):

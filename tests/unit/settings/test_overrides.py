@@ -93,7 +93,7 @@ def test_another_part_starts_from_its_own_defaults():
         (["=3"], "--set takes path=value"),
         (["steps=[1"], "the value of steps cannot be read"),
         (["hints.start=3"], "hints: hint fractions lie between 0 and 1, got start 3.0"),
-        (["estimator=k9"], "reinforcement.kl: unknown KL estimator 'k9'; known: k1, k2, k3"),
+        (["estimator=k9"], "reinforcement.kl.estimator needs k1, k2 or k3, got 'k9'"),
         (["hints.hinted.steps=-1"], "hints.hinted: a number of steps cannot be negative, got -1"),
         (["clip.low=-1"], "reinforcement.objective.clip: a clip needs low >= 0"),
         (["rollouts_per_prompt=1"], "rollouts_per_prompt must be at least 2"),

@@ -8,6 +8,7 @@ from fixtures.models import weights
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.errors import UserError
 from posttrain.loading import load_policy
+from posttrain.model_folder import EMBEDDED, EMBEDDED_FOLDER
 from posttrain.policy import Policy
 from posttrain.recipe import Workspace
 from posttrain.runtime import local_runtime
@@ -67,10 +68,20 @@ def test_a_model_of_another_run_is_remembered(tmp_path) -> None:
     assert not loaded.trainable()
 
 
-def test_a_model_of_another_shape_is_refused(tmp_path, policy: Policy) -> None:
-    folder = model_folder(tmp_path / "one", "llama")
+def test_a_model_of_another_shape_is_refused(tmp_path) -> None:
+    policy = load_policy(model_folder(tmp_path / "one", "llama"), local_runtime("float32"))
     with pytest.raises(UserError, match="built in another way than the policy; take one from the same base"):
-        Load("other", str(folder)).run(workspace(policy))
+        Load("other", str(model_folder(tmp_path / "other", "gpt2"))).run(workspace(policy))
+
+
+def test_a_model_of_other_tokens_is_refused(tmp_path, policy: Policy) -> None:
+    with pytest.raises(UserError, match="another tokenizer than the policy"):
+        Load("other", str(model_folder(tmp_path / "one", "llama"))).run(workspace(policy))
+
+
+def test_the_embedded_model_goes_by_its_name() -> None:
+    policy = load_policy(EMBEDDED_FOLDER, local_runtime("float32"))
+    assert weights(Load("other", EMBEDDED).run(workspace(policy)).recalled("other")).keys() == weights(policy).keys()
 
 
 def test_a_folder_without_a_model_is_refused_before_anything_begins(tmp_path) -> None:
