@@ -12,6 +12,7 @@ EVERYTHING = f"{RATES} {CREDITS} {LIKELIHOODS}"
 REINFORCED = "--tune reinforcement.learning_rate=3e-4,1e-3,3e-3"
 SUPERVISED = "--tune supervision.learning_rate=1e-4,3e-4,1e-3,3e-3"
 ANY_RATE = "--tune learning_rate=1e-4,3e-4,1e-3,3e-3"
+LARGE_STEPS = "--tune supervision.learning_rate=3e-3,1e-2,3e-2,1e-1"
 SMALL_PARTS = "--tune supervision.learning_rate=1e-3,3e-3,1e-2,3e-2"
 TEACHER = "runs/claims/teacher"
 COMPARISON_FILES = ("comparison.json", "paired.json", "tuning.json", "base.json")
@@ -199,6 +200,27 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         SMALL_PARTS,
+        effects=(
+            ("lora", "random_mask"),
+            ("ssf", "lora"),
+            ("spiel", "lora"),
+            ("spiel", "random_mask"),
+            ("lt_sft", "random_mask"),
+        ),
+        readings=(
+            "Faulty demonstrations set the ceiling: training all parameters reaches 41.5 (above), and every family but "
+            "one gets as far. What tells them apart is the next comparison, added after this one was seen.",
+            "SpIEL replaces every trained entry at its 20th update and again a share at the 40th, of 60 in all.",
+        ),
+    ),
+    Claim(
+        "adapters_faultless",
+        "The same parameters with faultless demonstrations",
+        "posttrain compare lora ssf spiel lt_sft random_mask=lt_sft --seeds 3 --workers 2 --set task.misconceptions=0.0 "
+        "--set lt_sft:density=0.01 --set random_mask:density=0.01 --set random_mask:entries=at_random",
+        COMPARISON_FILES,
+        "comparison",
+        LARGE_STEPS,
         effects=(
             ("lora", "random_mask"),
             ("ssf", "lora"),
