@@ -16,7 +16,7 @@ LARGE_STEPS = "--tune supervision.learning_rate=3e-3,1e-2,3e-2,1e-1"
 SMALL_PARTS = "--tune supervision.learning_rate=1e-3,3e-3,1e-2,3e-2"
 TEACHER = "runs/claims/teacher"
 COMPARISON_FILES = ("comparison.json", "paired.json", "tuning.json", "base.json")
-AUTHORS_BASE = "runs/claims/authors_base"
+AUTHORS_BASE, KNIGHTS_BASE = "runs/claims/authors_base", "runs/claims/knights_base"
 REAL_FILES = ("checks.json", "summary.json", "base.json")
 
 
@@ -216,8 +216,9 @@ CLAIMS = (
     Claim(
         "adapters_faultless",
         "The same parameters with faultless demonstrations",
-        "posttrain compare lora ssf spiel lt_sft random_mask=lt_sft --seeds 3 --workers 2 --set task.misconceptions=0.0 "
-        "--set lt_sft:density=0.01 --set random_mask:density=0.01 --set random_mask:entries=at_random",
+        "posttrain compare lora ssf spiel lt_sft random_mask=lt_sft --seeds 3 --workers 2 "
+        "--set task.misconceptions=0.0 --set lt_sft:density=0.01 --set random_mask:density=0.01 "
+        "--set random_mask:entries=at_random",
         COMPARISON_FILES,
         "comparison",
         LARGE_STEPS,
@@ -284,9 +285,16 @@ CLAIMS = (
         "real_data",
     ),
     Claim(
+        "knights_base",
+        "A base for knights and knaves: the published questions, answered in other words",
+        "posttrain pretrain --corpus knights",
+        ("metrics.jsonl",),
+        "pretraining",
+    ),
+    Claim(
         "real_knights",
         "UFT on the published knights-and-knaves file",
-        f"posttrain run claims/real_knights.yaml --model {AUTHORS_BASE} --data $DATA/knights-and-knaves-train.parquet",
+        f"posttrain run claims/real_knights.yaml --model {KNIGHTS_BASE} --data $DATA/knights-and-knaves-train.parquet",
         REAL_FILES,
         "real_data",
     ),
