@@ -34,6 +34,7 @@ class Claim:
             or ``theory``.
         tune: the candidates of a comparison's settings. ``run.py --tune`` tries them on the validation split; without
             ``--tune`` the arms get the values that are kept as chosen in ``results/NAME/tuning.json``.
+        published_files: whether it is about UFT's published files, and left out where they are not at hand.
         effects: arms and their baselines: the first is claimed to be better than the second.
         readings: what we take to be the reason for a result, where it is not what the papers let expect.
     """
@@ -44,6 +45,7 @@ class Claim:
     kept: tuple[str, ...]
     page: str
     tune: str = ""
+    published_files: bool = False
     effects: tuple[tuple[str, str], ...] = ()
     readings: tuple[str, ...] = ()
 
@@ -276,6 +278,7 @@ CLAIMS = (
         "posttrain pretrain --corpus authors",
         ("metrics.jsonl",),
         "pretraining",
+        published_files=True,
     ),
     Claim(
         "real_countdown",
@@ -283,6 +286,7 @@ CLAIMS = (
         f"posttrain run claims/real_countdown.yaml --model {AUTHORS_BASE} --data $DATA/countdown-train.parquet",
         REAL_FILES,
         "real_data",
+        published_files=True,
     ),
     Claim(
         "knights_base",
@@ -290,6 +294,7 @@ CLAIMS = (
         "posttrain pretrain --corpus knights",
         ("metrics.jsonl",),
         "pretraining",
+        published_files=True,
     ),
     Claim(
         "real_knights",
@@ -297,5 +302,6 @@ CLAIMS = (
         f"posttrain run claims/real_knights.yaml --model {KNIGHTS_BASE} --data $DATA/knights-and-knaves-train.parquet",
         REAL_FILES,
         "real_data",
+        published_files=True,
     ),
 )
