@@ -11,7 +11,7 @@ from posttrain.runs.folder import check_unused
 from posttrain.runs.problems import RunProblems, read_problems
 from posttrain.runs.spec import RunSpec
 
-POSITIVE = ("training_examples", "evaluation_examples", "evaluation_tokens", "evaluate_every")
+POSITIVE = ("training_examples", "evaluation_examples", "evaluation_tokens", "evaluation_depth", "evaluate_every")
 NOT_NEGATIVE = ("steps", "base_samples", "rollouts_kept_per_step")
 
 

@@ -53,6 +53,7 @@ def compare(
     precision: options.Precision = None,
     training_examples: options.TrainingExamples = None,
     evaluation_examples: options.EvaluationExamples = None,
+    evaluation_depth: options.EvaluationDepth = None,
     evaluate_every: options.EvaluateEvery = None,
     preset: options.Preset = None,
 ) -> None:
@@ -63,6 +64,7 @@ def compare(
     given: dict[str, Any] = {"model": model, "task": task, "data": data, "steps": steps, "out": out or "runs/compare"}
     given |= {"overlong": overlong, "precision": precision, "training_examples": training_examples}
     given |= {"evaluation_examples": evaluation_examples, "evaluate_every": evaluate_every}
+    given |= {"evaluation_depth": evaluation_depth}
     _start(compare_spec(methods, given, seeds, tune or [], assignments or [], workers, preset), preset)
 
 

@@ -27,6 +27,7 @@ def evaluate(
     ] = None,
     overlong: options.Overlong = None,
     precision: options.Precision = None,
+    evaluation_depth: options.EvaluationDepth = None,
     stop_temperature: Annotated[
         float | None,
         typer.Option(help="Of the token that ends the thinking; below 1 it ends sooner.", metavar="T"),
@@ -40,6 +41,7 @@ def evaluate(
     checks.stop_temperature(stop_temperature, thinking)
     given = {"model": model, "task": task, "data": data, "out": out, "evaluation_examples": examples, "seed": seed}
     given |= {"base_samples": samples, "overlong": overlong, "precision": precision, "training_examples": 1}
+    given |= {"evaluation_depth": evaluation_depth}
     spec = run_spec(Written({"method": "sft"}), given, assignments or [])
     checks.run_spec(spec)
     if out is not None:

@@ -50,6 +50,10 @@ EvaluationExamples = Annotated[
     int | None,
     typer.Option(help="Held-out problems to evaluate on.", metavar="N"),
 ]
+EvaluationDepth = Annotated[
+    int | None,
+    typer.Option(help="Let the first N layers alone answer, with the model's norm and head.", metavar="N"),
+]
 EvaluateEvery = Annotated[
     int | None,
     typer.Option(help="Steps between evaluations.", metavar="N"),

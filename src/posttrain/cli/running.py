@@ -36,6 +36,7 @@ def run(
     precision: options.Precision = None,
     training_examples: options.TrainingExamples = None,
     evaluation_examples: options.EvaluationExamples = None,
+    evaluation_depth: options.EvaluationDepth = None,
     evaluate_every: options.EvaluateEvery = None,
     preset: options.Preset = None,
 ) -> None:
@@ -47,6 +48,7 @@ def run(
     given: dict[str, Any] = {"model": model, "task": task, "data": data, "steps": steps, "seed": seed, "out": out}
     given |= {"overlong": overlong, "precision": precision, "training_examples": training_examples}
     given |= {"evaluation_examples": evaluation_examples, "evaluate_every": evaluate_every}
+    given |= {"evaluation_depth": evaluation_depth}
     if resume is not None:
         _resume(Path(resume), target, [name for name, value in given.items() if value is not None], assignments or [])
     elif target is None:

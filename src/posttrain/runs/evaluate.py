@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from posttrain.blocks import up_to
 from posttrain.decoding.stop_temperature import Shifted, StopTemperature
 from posttrain.decoding.thinking import Thinking
 from posttrain.engines.huggingface import HuggingFaceEngine
@@ -78,7 +79,7 @@ def evaluate(
     if dropped:
         display.say(f"left out {dropped} examples longer than the context")
     engine, limit = HuggingFaceEngine(), min(max_new_tokens, policy.context)
-    engine.load(policy, 0)
+    engine.load(policy if spec.evaluation_depth is None else up_to(policy, spec.evaluation_depth), 0)
     rules = () if stopping is None else (stopping.rule(policy.text),)
 
     def answers(samples: int, temperature: float, activity: str) -> list[list[Answer]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from posttrain.blocks import up_to
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.evaluation.accuracy import Answer
 from posttrain.frozen import FromFolder
@@ -73,8 +74,9 @@ class Prepared:
     def answers(
         self, samples: int, temperature: float, version: int, on_progress: Callable[[int], None]
     ) -> list[list[Answer]]:
-        """Answer the evaluation problems with the weights as they stand now."""
-        self.engine.load(self.policy, version)
+        """Answer the evaluation problems with the weights as they stand now, by as many layers as the spec says."""
+        depth = self.spec.evaluation_depth
+        self.engine.load(self.policy if depth is None else up_to(self.policy, depth), version)
         sampling, text = Sampling(temperature, self.max_new_tokens), self.policy.text
         examples, verify = self.problems.evaluation, self.problems.verify
         return answer_in_batches(examples, verify, self.engine, text, sampling, samples, EVALUATION_SEED, on_progress)
@@ -106,6 +108,8 @@ def prepare(spec: RunSpec, problems: RunProblems, display: Display, weights: Pat
         display.say(f"left out {dropped} training and {missing} evaluation examples longer than the context")
     fitting = dataclasses.replace(problems, training=training, evaluation=evaluation)
     recipe, path = build_recipe(spec, fitting), Path(spec.out)
+    if spec.evaluation_depth is not None:
+        up_to(policy, spec.evaluation_depth)  # refuses a depth that the model has not
     return Prepared(
         spec=spec,
         path=path,

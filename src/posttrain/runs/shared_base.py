@@ -14,7 +14,7 @@ from posttrain.runs.spec import RunSpec
 
 MEASURED_FOR = "base_measured_for.json"
 READ = ("model", "task", "data", "data_seed", "training_examples", "overlong")
-EVALUATED = ("evaluation_examples", "evaluation_split", "evaluation_tokens", "base_samples")
+EVALUATED = ("evaluation_examples", "evaluation_split", "evaluation_tokens", "evaluation_depth", "base_samples")
 
 
 def shared_base(run: RunSpec, path: Path, display: Display, problems: RunProblems | None) -> dict[str, Any]:

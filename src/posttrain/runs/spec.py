@@ -31,6 +31,7 @@ class RunSpec:
         evaluation_examples: problems to evaluate on, never among the training problems.
         evaluation_split: ``heldout`` for results, ``validation`` for choosing settings.
         evaluation_tokens: longest answer in evaluations, the same for every method.
+        evaluation_depth: how many layers answer in evaluations, with the model's norm and head; ``None``: all.
         evaluate_every: steps between evaluations; one at the start and one at the end are always made.
         base_samples: sampled answers per problem for the base's pass@k; 0 leaves it out.
         overlong: what happens to examples longer than the model's context.
@@ -51,6 +52,7 @@ class RunSpec:
     evaluation_examples: int = 500
     evaluation_split: EvaluationSplit = "heldout"
     evaluation_tokens: int = 1024
+    evaluation_depth: int | None = None
     evaluate_every: int = 25
     base_samples: int = 16
     overlong: Overlong = "drop"
