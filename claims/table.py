@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 ARMS = "sft rft sft_rft r3 staged uft"
 RATES = "--tune reinforcement.learning_rate=1e-4,3e-4,1e-3,3e-3 --tune supervision.learning_rate=1e-4,3e-4,1e-3,3e-3"
+CONTROL_RATES = "--tune reinforcement.learning_rate=3e-4,1e-3 --tune supervision.learning_rate=3e-4,1e-3"
 CREDITS = "--tune credit=standardised,centred,leave_one_out"
 LIKELIHOODS = "--tune likelihood=0.001,0.01,0.1"
 EVERYTHING = f"{RATES} {CREDITS} {LIKELIHOODS}"
@@ -109,7 +110,7 @@ CLAIMS = (
         "--set reinforcement.prompts_per_step=32 --set reinforcement.rollouts_per_prompt=8",
         COMPARISON_FILES,
         "comparison",
-        RATES,
+        CONTROL_RATES,
     ),
     Claim(
         "countdown",
