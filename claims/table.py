@@ -111,6 +111,10 @@ CLAIMS = (
         COMPARISON_FILES,
         "comparison",
         CONTROL_RATES,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
+        readings=(
+            "All but R3 arrive at the same place. R3 never leaves its hints: half of its answers begin with one to the end.",
+        ),
     ),
     Claim(
         "countdown",
