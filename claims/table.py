@@ -113,7 +113,8 @@ CLAIMS = (
         CONTROL_RATES,
         effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
         readings=(
-            "All but R3 arrive at the same place. R3 never leaves its hints: half of its answers begin with one to the end.",
+            "All but R3 arrive at the same place. R3 never leaves its hints: half of its training answers begin inside a "
+            "demonstration to the end.",
         ),
     ),
     Claim(
@@ -297,6 +298,10 @@ CLAIMS = (
         "comparison",
         SUPERVISED,
         effects=(("soft", "sft"), ("soft", "two_alone")),
+        readings=(
+            "Two layers that are trained for their own exit alone answer best there; SoFT comes near that with one set of "
+            "weights for every depth.",
+        ),
     ),
     Claim(
         "exits_whole",
@@ -347,5 +352,10 @@ CLAIMS = (
         REAL_FILES,
         "real_data",
         published_files=True,
+        readings=(
+            "The solutions are some hundreds of tokens long and in words that this base has never seen. Sixty steps "
+            "teach it how a line sounds and unsettle what it did before: sampled answers lose their form when the hints "
+            "become shorter. Longer training or a base that knows more ways of speaking is what to try.",
+        ),
     ),
 )
