@@ -113,8 +113,8 @@ CLAIMS = (
         CONTROL_RATES,
         effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
         readings=(
-            "All but R3 arrive at the same place. R3 never leaves its hints: half of its training answers begin inside a "
-            "demonstration to the end.",
+            "All but R3 arrive at the same place. R3 never leaves its hints: to the end, most of its training answers "
+            "begin inside a demonstration.",
         ),
     ),
     Claim(
@@ -299,8 +299,8 @@ CLAIMS = (
         SUPERVISED,
         effects=(("soft", "sft"), ("soft", "two_alone")),
         readings=(
-            "Two layers that are trained for their own exit alone answer best there; SoFT comes near that with one set of "
-            "weights for every depth.",
+            "Two layers that are trained for their own exit alone answer best there; SoFT comes near that with one set "
+            "of weights for every depth.",
         ),
     ),
     Claim(
@@ -354,7 +354,7 @@ CLAIMS = (
         published_files=True,
         readings=(
             "The solutions are some hundreds of tokens long and in words that this base has never seen. Sixty steps "
-            "teach it how a line sounds and unsettle what it did before: sampled answers lose their form when the hints "
+            "teach it how a line sounds and unsettle what it did before: sampled answers lose their form when hints "
             "become shorter. Longer training or a base that knows more ways of speaking is what to try.",
         ),
     ),

@@ -20,7 +20,7 @@ def _in_this_process(monkeypatch):
 
 
 def test_a_diverging_candidate_is_never_chosen(tmp_path, base):
-    spec = comparison(base, tmp_path, methods=("sft",), seeds=1, tune={"learning_rate": ("1e35", "1e-3")})
+    spec = comparison(base, tmp_path, arms={"sft": "sft"}, seeds=1, tune={"learning_rate": ("1e35", "1e-3")})
     assert compare(spec, Silent()) == compare(spec, Silent())
     lost, kept = json.loads((tmp_path / "tuning.json").read_text())["rows"]
     assert (lost["diverged"], lost["accuracy"], lost["chosen"]) == (True, None, False)
@@ -31,7 +31,7 @@ def test_a_diverging_candidate_is_never_chosen(tmp_path, base):
 
 
 def test_candidates_that_all_diverge_are_refused(tmp_path, base):
-    spec = comparison(base, tmp_path, methods=("sft",), seeds=1, tune={"learning_rate": ("1e35", "1e36")})
+    spec = comparison(base, tmp_path, arms={"sft": "sft"}, seeds=1, tune={"learning_rate": ("1e35", "1e36")})
     with pytest.raises(UserError, match="sft diverged with every learning_rate"):
         compare(spec, Silent())
 
@@ -45,8 +45,8 @@ def test_a_diverged_seed_is_named_after_the_others_have_finished(tmp_path, base)
 
 
 def test_a_base_of_another_evaluation_is_refused(tmp_path, base):
-    compare(comparison(base, tmp_path, methods=("sft",), seeds=1), Silent())
+    compare(comparison(base, tmp_path, arms={"sft": "sft"}, seeds=1), Silent())
     note = tmp_path / "base_measured_for.json"
     note.write_text(json.dumps({**json.loads(note.read_text()), "evaluation_tokens": 5}))
     with pytest.raises(UserError, match="was measured with evaluation_tokens = 5, not 1024"):
-        compare(comparison(base, tmp_path, methods=("sft",), seeds=2), Silent())
+        compare(comparison(base, tmp_path, arms={"sft": "sft"}, seeds=2), Silent())
