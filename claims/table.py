@@ -325,8 +325,8 @@ CLAIMS = (
         "--tune supervision.learning_rate=1e-4,3e-4,1e-3 --tune actor_critic.learning_rate=3e-5,1e-4,3e-4",
         effects=(("srppo", "sft"),),
         readings=(
-            "The imitator's faults are in its reward: what it finds likelier than the base includes the misconceptions. "
-            "The supervised rate was tuned first, at an actor rate at which every candidate fell apart, and so hardly.",
+            "The imitator's faults are in its reward: what it finds likelier than the base includes misconceptions. "
+            "The supervised rate was tuned first, at an actor rate that every candidate fell apart at, and so hardly.",
         ),
     ),
     Claim(
