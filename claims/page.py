@@ -28,6 +28,7 @@ here was measured on a GPU.
 Arms are tuned on the validation split with seeds of their own, then measured on held-out problems, greedily, from
 scratch, without hints. Intervals of differences are 95% percentile intervals of a bootstrap over seeds and problems,
 paired by problem; a difference is *shown* if its interval excludes 0. Null and reversed results stay in the tables.
+Two learning rates of one arm stand in the order in which they were tuned, listed under each comparison.
 """
 
 
@@ -87,7 +88,8 @@ def comparison(folder: Path) -> list[str]:
     lines = [f"Base at step 0: greedy {base['accuracy']:.1%} (n = {base['n']}), sampled {tries}.", ""]
     lines += ["| arm | accuracy by seed | mean | learning rate | credit | tokens sampled | tokens trained | s |"]
     lines += ["|---|---|---|---|---|---|---|---|"]
-    lines += [arm_row(name, [r for r in rows if r["method"] == name]) for name in in_order(rows)]
+    rates = chosen_rates(folder)
+    lines += [arm_row(name, [r for r in rows if r["method"] == name], rates.get(name)) for name in in_order(rows)]
     lines += ["", "| difference | points | 95% interval | |", "|---|---|---|---|"]
     for pair in read(folder / "paired.json"):
         low, high = pair["ci95"]
@@ -165,15 +167,26 @@ def real_data(folder: Path) -> list[str]:
     return [*lines, ""]
 
 
-def arm_row(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """One arm of a comparison."""
+def chosen_rates(folder: Path) -> dict[str, str]:
+    """Per arm the learning rates that were chosen for it, one per stage that was tuned."""
+    if not (folder / "tuning.json").exists():
+        return {}
+    found: dict[str, list[str]] = {}
+    for row in read(folder / "tuning.json")["rows"]:
+        if row["chosen"] and row["setting"].endswith("learning_rate"):
+            found.setdefault(row["method"], []).append(f"{float(row['value']):g}")
+    return {name: " / ".join(values) for name, values in found.items()}
+
+
+def arm_row(name: str, rows: Sequence[Mapping[str, Any]], rate: str | None) -> str:
+    """One arm of a comparison; without chosen rates, the one that its runs report."""
     seeds = " / ".join(f"{100 * row['accuracy']:.1f}" for row in rows)
     mean = 100 * statistics.fmean(row["accuracy"] for row in rows)
     sampled, trained, seconds = (
         statistics.fmean(row[key] for row in rows) for key in ("tokens_sampled", "tokens_trained", "training_seconds")
     )
     first = rows[0]
-    settings = f"{first['learning_rate']:g} | {first['credit'] or '–'}"
+    settings = f"{rate or format(first['learning_rate'], 'g')} | {first['credit'] or '–'}"
     return f"| {name} | {seeds} | {mean:.1f} | {settings} | {sampled:,.0f} | {trained:,.0f} | {seconds:.0f} |"
 
 
