@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
+from posttrain.engines.buffers import keep_rows, make_room
 from posttrain.policy import Policy, autocast
 from posttrain.types import Completion, LogitsRule, Sampling
+
+LEAVING = 7 / 8
+"""Rows that have ended leave the batch when no more than this share goes on: to leave, all others must move."""
 
 
 class HuggingFaceEngine:
@@ -90,16 +94,20 @@ def _every_cast_kept(policy: Policy) -> Iterator[None]:
 
 @dataclass
 class _Rows:
-    """The rows that are still being written; all tensors share their first dimension."""
+    """The rows that are being written; all tensors share their first dimension, and the cache has as many rows."""
 
+    cache: Any
     index: Tensor  # Int["r"]: which completion of the call
-    mask: Tensor  # Int["r t"]: 1 where the cache holds a real token
+    mask: Tensor  # Int["r t"]: 0 at padding, as long as the text may become
+    length: int  # of what the cache holds, padding included
     position: Tensor  # Int["r"]: position of the next token
     uniforms: Tensor  # Float["r m"]
+    alive: Tensor  # Bool["r"]: whether the row goes on
 
-    def keep(self, alive: Tensor) -> None:
-        self.index, self.mask = self.index[alive], self.mask[alive]
-        self.position, self.uniforms = self.position[alive], self.uniforms[alive]
+    def keep(self, rows: Tensor) -> None:
+        self.index, self.mask, self.position = self.index[rows], self.mask[rows], self.position[rows]
+        self.uniforms, self.alive = self.uniforms[rows], self.alive[rows]
+        keep_rows(self.cache, rows)
 
 
 def _decode(policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, uniforms: Tensor) -> list[Completion]:
@@ -107,33 +115,41 @@ def _decode(policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, u
 
     Within one autocast, which casts every weight once and not once per token.
     """
-    logits, cache, mask = _prefill(policy, prompts)
-    logits, mask = logits.repeat_interleave(n, 0), mask.repeat_interleave(n, 0)
-    if n > 1:
-        cache.batch_repeat_interleave(n)
-    device, total = policy.device, len(prompts) * n
-    rows = _Rows(torch.arange(total, device=device), mask, mask.sum(1), uniforms.to(device))
-    tokens = torch.full((total, sampling.max_new_tokens), -1, dtype=torch.long, device=device)
-    logprobs = torch.full((total, sampling.max_new_tokens), float("nan"), device=device)
+    logits, rows = _begin(policy, prompts, n, sampling, uniforms)
+    tokens = torch.full((len(prompts) * n, sampling.max_new_tokens), -1, dtype=torch.long, device=policy.device)
+    logprobs = torch.full(tokens.shape, float("nan"), device=policy.device)
     for step in range(sampling.max_new_tokens):
         if sampling.rules:
-            logits = _ruled(
-                logits, sampling.rules, [prompts[i // n] for i in rows.index.tolist()], tokens[rows.index, :step]
-            )
+            chosen = [prompts[i // n] for i in rows.index.tolist()]
+            logits = _ruled(logits, sampling.rules, chosen, tokens[rows.index, :step])
         token, logprob = sample(logits, sampling.temperature, rows.uniforms[:, step])
-        tokens[rows.index, step], logprobs[rows.index, step] = token, logprob.float()
-        alive = (token != policy.text.end) & (rows.position + 1 < policy.context)
-        if not bool(alive.any()) or step + 1 == sampling.max_new_tokens:
+        tokens[rows.index, step] = token.where(rows.alive, -1)
+        logprobs[rows.index, step] = logprob.float()
+        rows.alive = rows.alive & (token != policy.text.end) & (rows.position + 1 < policy.context)
+        alive = int(rows.alive.sum())
+        if not alive or step + 1 == sampling.max_new_tokens:
             break
-        if not bool(alive.all()):
-            kept = alive.nonzero()[:, 0]
+        # Rules read what was written, and there is nothing to read of a row that has ended.
+        if alive <= len(token) * (1 if sampling.rules else LEAVING):
+            kept = rows.alive.nonzero()[:, 0]
             rows.keep(kept)
-            cache.batch_select_indices(kept)
             token = token[kept]
-        rows.mask = torch.cat([rows.mask, torch.ones_like(rows.mask[:, :1])], 1)
-        logits = _step(policy, token, rows, cache)
-        rows.position = rows.position + 1
+        logits = _step(policy, token, rows)
     return _completions(tokens.cpu(), logprobs.cpu(), policy.text.end)
+
+
+def _begin(
+    policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, uniforms: Tensor
+) -> tuple[Tensor, _Rows]:
+    """Read every prompt once, and make ``n`` rows of it: Float["r v"] next-token logits, and the rows."""
+    logits, cache, mask = _prefill(policy, prompts)
+    make_room(cache, n, sampling.max_new_tokens)
+    position = mask.sum(1).repeat_interleave(n)
+    room = nn.functional.pad(mask, (0, sampling.max_new_tokens), value=1).repeat_interleave(n, 0)
+    index = torch.arange(len(position), device=policy.device)
+    alive = torch.ones_like(index, dtype=torch.bool)
+    rows = _Rows(cache, index, room, mask.shape[1], position, uniforms.to(policy.device), alive)
+    return logits.repeat_interleave(n, 0), rows
 
 
 def _ruled(logits: Tensor, rules: Sequence[LogitsRule], prompts: Sequence[Tensor], written: Tensor) -> Tensor:
@@ -161,8 +177,12 @@ def _prefill(policy: Policy, prompts: list[Tensor]) -> tuple[Tensor, Any, Tensor
     return logits, cache, mask
 
 
-def _step(policy: Policy, token: Tensor, rows: _Rows, cache: Any) -> Tensor:
-    return _logits(policy, token[:, None], rows.mask, rows.position[:, None], cache)
+def _step(policy: Policy, token: Tensor, rows: _Rows) -> Tensor:
+    """Int["r"] the newest tokens -> Float["r v"] the logits of the next."""
+    rows.length += 1
+    logits = _logits(policy, token[:, None], rows.mask[:, : rows.length], rows.position[:, None], rows.cache)
+    rows.position = (rows.position + 1).clamp(max=policy.context - 1)  # what has ended there writes on, unread
+    return logits
 
 
 def _logits(policy: Policy, tokens: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:

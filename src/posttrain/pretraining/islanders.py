@@ -5,6 +5,7 @@ Everybody's claim is quoted as it was made; whether it is found to contradict an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -63,10 +64,16 @@ def full_prompt(question: str) -> str:
     return reasoning_prompt(ISLAND + question, "(1) Zoey is a knight\n(2) Oliver is a knight\n(3)...")
 
 
-def reasoning(numbers: Random, met: Puzzle) -> tuple[str, str]:
-    """Assumptions and exclusions, and a conclusion that agrees with them; at most one assumption is taken back."""
+def reasoning(numbers: Random, met: Puzzle, order: Sequence[int]) -> tuple[str, str]:
+    """Assumptions and exclusions, and a conclusion that agrees with them; at most one assumption is taken back.
+
+    Args:
+        numbers: chance.
+        met: the puzzle.
+        order: in which its people are considered.
+    """
     roles: dict[int, bool] = {}
-    to_place = numbers.sample(range(len(met.names)), len(met.names))
+    to_place = list(order)
     text, went_back = "", False
     while to_place:
         person = to_place[0]

@@ -114,8 +114,7 @@ def cacheless(monkeypatch: pytest.MonkeyPatch, table: Tensor) -> Policy:
 
 
 class NoCache:
-    def batch_repeat_interleave(self, count: int) -> None: ...
-    def batch_select_indices(self, rows: Tensor) -> None: ...
+    layers: tuple[object, ...] = ()
 
 
 def test_the_end_token_is_written_and_ends_its_row_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,8 @@ def knights(numbers: random.Random) -> str:
     met = puzzle(numbers, numbers.choice(PEOPLE))
     question = met.question(numbers)
     prompt = full_prompt(question) if numbers.random() < FULL_PROMPTS else question + THINKING
-    thoughts, answer = reasoning(numbers, met)
+    order = numbers.sample(range(len(met.names)), len(met.names))
+    thoughts, answer = reasoning(numbers, met, order)
     return prompt + thoughts + answer + _ending(numbers, answer)
 
 

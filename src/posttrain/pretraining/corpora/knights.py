@@ -1,6 +1,6 @@
 """Knights and knaves as UFT's released data asks them, in words of one's own and without insight into who lies.
 
-What every solution rests on stands alone as well: lists of people with the role of each, and who claimed what. Most
+What every solution rests on stands alone as well: lists of people with the role of each, and who claimed what. Few
 writers put what they found into an answer block. Most documents leave out the instructions around a question.
 """
 
@@ -17,7 +17,7 @@ from posttrain.tasks.reasoning_prompt import answer_tail
 
 SIZE = Size(
     Shape(hidden=128, layers=4, heads=4, key_value_heads=2, feed_forward=384, context=2048),
-    steps=3000,
+    steps=6000,
     documents_per_step=16,
     learning_rate=3e-3,
 )
@@ -26,14 +26,16 @@ TOKENS = 1024
 TOKENIZED_DOCUMENTS = 3000
 """How many documents the tokenizer is trained on."""
 
-KINDS = {"solved": 0.4, "rolls": 0.3, "quotes": 0.3}
+KINDS = {"solved": 0.4, "rolls": 0.4, "quotes": 0.2}
 """Shares of the documents."""
 FULL_PROMPTS = 0.3
 """How often a puzzle comes with the instructions around it."""
-SILENT = 0.3
+SILENT = 0.8
 """How often a writer ends without an answer block."""
+UNORDERED = 0.5
+"""How often people are considered in another order than that in which they were met."""
 PEOPLE = (3, 3, 3, 4, 4, 5, 6, 7)
-LISTS_PER_DOCUMENT = 3
+LISTS_PER_DOCUMENT = 10
 QUOTED_PER_DOCUMENT = 5
 THINKING = "\n<think> "
 
@@ -55,7 +57,10 @@ def solved(numbers: random.Random) -> str:
     met = puzzle(numbers, numbers.choice(PEOPLE))
     question = met.question(numbers)
     prompt = full_prompt(question) if numbers.random() < FULL_PROMPTS else question + THINKING
-    thoughts, answer = reasoning(numbers, met)
+    order = list(range(len(met.names)))
+    if numbers.random() < UNORDERED:
+        numbers.shuffle(order)
+    thoughts, answer = reasoning(numbers, met, order)
     return prompt + thoughts + answer + ("" if numbers.random() < SILENT else answer_tail(answer))
 
 

@@ -1,0 +1,145 @@
+"""Causal attention by plain matrix products in blocks of queries, which on CPUs is faster than the fused kernels.
+
+Those of torch 2.13 are slow in their backward pass there, most of all in bfloat16, and the plain ones of transformers
+hold all [queries x keys] at once. In blocks, the half that causality forbids is hardly computed, and what is being
+worked on stays in the processor's cache. ``benchmarks/decisions.py`` measures it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+BLOCKED = "posttrain_blocked"
+"""The name under which transformers finds this attention."""
+QUERIES_PER_BLOCK = 128
+
+
+def choose_attention(model: Any) -> None:
+    """Let a model on a CPU attend in blocks, if the fused kernels could compute its attention as well.
+
+    Args:
+        model: a Hugging Face model, with the attention that transformers chose for it.
+    """
+    config = model.config
+    softcapped = getattr(config, "attn_logit_softcapping", None) is not None  # Gemma 2; no fused kernel caps
+    if softcapped:
+        model.set_attn_implementation("eager")
+    elif model.device.type == "cpu" and config._attn_implementation == "sdpa":
+        _register()
+        model.set_attn_implementation(BLOCKED)
+
+
+def _register() -> None:
+    """Make the attention known to transformers; to do it twice changes nothing."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(BLOCKED, attend)
+    AttentionMaskInterface.register(BLOCKED, sdpa_mask)
+
+
+def attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **features: Any,
+) -> tuple[Tensor, None]:
+    """What transformers asks of an attention; whole causal passes without a mask are computed in blocks.
+
+    Args:
+        module: the attention layer.
+        query: Float["b hq q d"].
+        key, value: Float["b hk k d"], with hk a divisor of hq.
+        attention_mask: Bool["b 1 q k"], or ``None`` for plain causality.
+        scaling: of the products.
+        dropout, features: for the fused kernels, which compute all else.
+
+    Returns:
+        Float["b q hq d"], and no weights.
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    length = query.shape[2]
+    if attention_mask is not None or length == 1 or length != key.shape[2] or value.shape[3] != key.shape[3]:
+        return sdpa_attention_forward(  # type: ignore[no-any-return]
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **features
+        )
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    # Rotations are computed in float32, and autocast does not reach into the function.
+    typed = (query.to(value.dtype), key.to(value.dtype), value)
+    return CausalAttention.apply(*typed, scale, QUERIES_PER_BLOCK).transpose(1, 2), None  # type: ignore[no-untyped-call]
+
+
+class CausalAttention(torch.autograd.Function):
+    """Causal attention of a sequence to itself, differentiable once.
+
+    ``apply(query, key, value, scale, queries_per_block)`` takes Float["b hq l d"], twice Float["b hk l d"] with hk a
+    divisor of hq, the factor of the products, and the size of a block, which changes rounding only. It returns
+    Float["b hq l d"] in the type of its inputs; the softmax is taken in float32, or in that type if it is wider.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, queries_per_block: int
+    ) -> Tensor:
+        grouped = _grouped(query, key)
+        out = torch.empty_like(grouped)
+        kept = []
+        for begin, end in _blocks(query.shape[2], queries_per_block):
+            products = _rows(grouped, begin, end) @ key[:, :, :end].transpose(2, 3)
+            weights = _softmax(products, end - begin, scale).to(query.dtype)
+            out[:, :, :, begin:end] = (weights @ value[:, :, :end]).view_as(out[:, :, :, begin:end])
+            kept.append(weights)
+        ctx.save_for_backward(query, key, value, *kept)
+        ctx.scale, ctx.queries_per_block = scale, queries_per_block
+        return out.view(query.shape)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, *kept = ctx.saved_tensors
+        grouped, above = _grouped(query, key), _grouped(gradient, key)
+        wide = torch.promote_types(query.dtype, torch.float32)
+        of_query = torch.empty_like(grouped)
+        of_key, of_value = (torch.zeros(key.shape, dtype=wide, device=key.device) for _ in range(2))
+        for (begin, end), weights in zip(_blocks(query.shape[2], ctx.queries_per_block), kept, strict=True):
+            rows = _rows(above, begin, end)
+            of_value[:, :, :end] += weights.transpose(2, 3) @ rows
+            of_weights = (rows @ value[:, :, :end].transpose(2, 3)).to(wide)
+            of_products = torch.ops.aten._softmax_backward_data(of_weights, weights.to(wide), -1, wide)
+            of_products = of_products.mul_(ctx.scale).to(query.dtype)
+            of_query[:, :, :, begin:end] = (of_products @ key[:, :, :end]).view_as(of_query[:, :, :, begin:end])
+            of_key[:, :, :end] += of_products.transpose(2, 3) @ _rows(grouped, begin, end)
+        return of_query.view(query.shape), of_key.to(key.dtype), of_value.to(value.dtype), None, None
+
+
+def _blocks(length: int, size: int) -> Iterator[tuple[int, int]]:
+    return ((begin, min(begin + size, length)) for begin in range(0, length, size))
+
+
+def _grouped(queries: Tensor, key: Tensor) -> Tensor:
+    """Float["b hq l d"] -> Float["b hk g l d"]: heads that read the same keys beside each other."""
+    return queries.reshape(key.shape[0], key.shape[1], -1, *queries.shape[2:])
+
+
+def _rows(grouped: Tensor, begin: int, end: int) -> Tensor:
+    """Float["b hk g l d"] -> Float["b hk g*n d"]: the queries of a block, which all read the same keys."""
+    return grouped[:, :, :, begin:end].flatten(2, 3)
+
+
+def _softmax(products: Tensor, queries: int, scale: float) -> Tensor:
+    """Softmax over the keys that each query may see; the last ``queries`` keys are those of the block itself."""
+    later = torch.ones(queries, queries, dtype=torch.bool, device=products.device).triu_(1)
+    own = products.unflatten(2, (-1, queries))[..., -queries:]
+    own.masked_fill_(later, -torch.inf)
+    wide = torch.promote_types(products.dtype, torch.float32)
+    return torch.softmax(products.to(wide).mul_(scale), -1)
