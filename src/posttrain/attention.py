@@ -7,8 +7,8 @@ worked on stays in the processor's cache. ``benchmarks/decisions.py`` measures i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,14 @@ from torch.autograd.function import once_differentiable
 BLOCKED = "posttrain_blocked"
 """The name under which transformers finds this attention."""
 QUERIES_PER_BLOCK = 128
+
+
+class Reader(Protocol):
+    """One layer's keys and values of texts that have a prompt in common."""
+
+    def attend(self, query: Tensor, scale: float) -> Tensor:
+        """Float["r hq 1 d"] -> Float["r hq 1 d"]: what the newest token of every row reads."""
+        ...
 
 
 def choose_attention(model: Any) -> None:
@@ -29,7 +37,7 @@ def choose_attention(model: Any) -> None:
     softcapped = getattr(config, "attn_logit_softcapping", None) is not None  # Gemma 2; no fused kernel caps
     if softcapped:
         model.set_attn_implementation("eager")
-    elif model.device.type == "cpu" and config._attn_implementation == "sdpa":
+    elif model.device.type == "cpu" and config._attn_implementation == "sdpa" and model._supports_attention_backend:
         _register()
         model.set_attn_implementation(BLOCKED)
 
@@ -51,6 +59,7 @@ def attend(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
+    readers: Sequence[Reader] | None = None,
     **features: Any,
 ) -> tuple[Tensor, None]:
     """What transformers asks of an attention; whole causal passes without a mask are computed in blocks.
@@ -58,22 +67,27 @@ def attend(
     Args:
         module: the attention layer.
         query: Float["b hq q d"].
-        key, value: Float["b hk k d"], with hk a divisor of hq.
+        key: Float["b hk k d"], with hk a divisor of hq.
+        value: the same.
         attention_mask: Bool["b 1 q k"], or ``None`` for plain causality.
         scaling: of the products.
-        dropout, features: for the fused kernels, which compute all else.
+        readers: who reads instead, by layer; they hold the keys and values themselves.
+        dropout: for the fused kernels, which compute all else.
+        **features: for them as well.
 
     Returns:
         Float["b q hq d"], and no weights.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if readers is not None:
+        return readers[module.layer_idx].attend(query, scale).transpose(1, 2), None  # type: ignore[index]
     length = query.shape[2]
     if attention_mask is not None or length == 1 or length != key.shape[2] or value.shape[3] != key.shape[3]:
         return sdpa_attention_forward(  # type: ignore[no-any-return]
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **features
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scale, **features
         )
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     # Rotations are computed in float32, and autocast does not reach into the function.
     typed = (query.to(value.dtype), key.to(value.dtype), value)
     return CausalAttention.apply(*typed, scale, QUERIES_PER_BLOCK).transpose(1, 2), None  # type: ignore[no-untyped-call]
@@ -88,9 +102,7 @@ class CausalAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, queries_per_block: int
-    ) -> Tensor:
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, queries_per_block: int) -> Tensor:
         grouped = _grouped(query, key)
         out = torch.empty_like(grouped)
         kept = []
@@ -106,6 +118,7 @@ class CausalAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of query, key and value; what is kept of the forward pass are the weights."""
         query, key, value, *kept = ctx.saved_tensors
         grouped, above = _grouped(query, key), _grouped(gradient, key)
         wide = torch.promote_types(query.dtype, torch.float32)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer
+
+from posttrain.engines.shared_prompts import SharedLayer
 
 
 class BufferedLayer(CacheLayerMixin):
@@ -86,10 +87,11 @@ def make_room(cache: Any, rows_per_prompt: int, new_tokens: int) -> None:
             layer.batch_repeat_interleave(rows_per_prompt)
 
 
-def keep_rows(cache: Any, rows: Tensor) -> None:
-    """Go on with these rows only, Int["r"] ascending."""
-    for layer in cache.layers:
-        if isinstance(layer, BufferedLayer):
-            layer.keep(rows)
-        else:
-            layer.batch_select_indices(rows)
+def keep_rows(layer: CacheLayerMixin, prompts: Tensor, rows: Tensor) -> None:
+    """Go on with these prompts, Int["p"], and their rows, Int["p n"], both ascending."""
+    if isinstance(layer, SharedLayer):
+        layer.keep(prompts, rows)
+    elif isinstance(layer, BufferedLayer):
+        layer.keep(rows.flatten())
+    else:
+        layer.batch_select_indices(rows.flatten())
