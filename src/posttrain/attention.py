@@ -27,6 +27,14 @@ class Reader(Protocol):
         ...
 
 
+class Apart(Protocol):
+    """Several texts in one row."""
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """Float["1 hq m d"] and twice Float["1 hk m d"] -> Float["1 m hq d"]: what each token reads of its own text."""
+        ...
+
+
 def choose_attention(model: Any) -> None:
     """Let a model on a CPU attend in blocks, if the fused kernels could compute its attention as well.
 
@@ -60,6 +68,7 @@ def attend(
     scaling: float | None = None,
     dropout: float = 0.0,
     readers: Sequence[Reader] | None = None,
+    texts: Apart | None = None,
     **features: Any,
 ) -> tuple[Tensor, None]:
     """What transformers asks of an attention; whole causal passes without a mask are computed in blocks.
@@ -72,6 +81,7 @@ def attend(
         attention_mask: Bool["b 1 q k"], or ``None`` for plain causality.
         scaling: of the products.
         readers: who reads instead, by layer; they hold the keys and values themselves.
+        texts: what stands in one row and is to be read apart.
         dropout: for the fused kernels, which compute all else.
         **features: for them as well.
 
@@ -83,6 +93,8 @@ def attend(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if readers is not None:
         return readers[module.layer_idx].attend(query, scale).transpose(1, 2), None  # type: ignore[index]
+    if texts is not None:
+        return texts.attend(query, key, value, scale), None
     length = query.shape[2]
     if attention_mask is not None or length == 1 or length != key.shape[2] or value.shape[3] != key.shape[3]:
         return sdpa_attention_forward(  # type: ignore[no-any-return]
@@ -103,6 +115,7 @@ class CausalAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, queries_per_block: int) -> Tensor:
+        """See the class."""
         grouped = _grouped(query, key)
         out = torch.empty_like(grouped)
         kept = []
