@@ -102,27 +102,36 @@ def attend(
         )
     # Rotations are computed in float32, and autocast does not reach into the function.
     typed = (query.to(value.dtype), key.to(value.dtype), value)
-    return CausalAttention.apply(*typed, scale, QUERIES_PER_BLOCK).transpose(1, 2), None  # type: ignore[no-untyped-call]
+    return CausalAttention.apply(*typed, None, scale, QUERIES_PER_BLOCK).transpose(1, 2), None  # type: ignore[no-untyped-call]
 
 
 class CausalAttention(torch.autograd.Function):
-    """Causal attention of a sequence to itself, differentiable once.
+    """Causal attention of a sequence to itself and to what stands before it, differentiable once.
 
-    ``apply(query, key, value, scale, queries_per_block)`` takes Float["b hq l d"], twice Float["b hk l d"] with hk a
-    divisor of hq, the factor of the products, and the size of a block, which changes rounding only. It returns
+    ``apply(query, key, value, padding, scale, queries_per_block)`` takes the queries Float["b hq l d"] of the last l of
+    k tokens, twice Float["b hk k d"] with hk a divisor of hq, Bool["b k-l"] of what is no token among those before or
+    ``None``, the factor of the products, and the size of a block, which changes rounding only. It returns
     Float["b hq l d"] in the type of its inputs; the softmax is taken in float32, or in that type if it is wider.
     """
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, queries_per_block: int) -> Tensor:
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        padding: Tensor | None,
+        scale: float,
+        queries_per_block: int,
+    ) -> Tensor:
         """See the class."""
-        grouped = _grouped(query, key)
+        grouped, before = _grouped(query, key), key.shape[2] - query.shape[2]
         out = torch.empty_like(grouped)
         kept = []
         for begin, end in _blocks(query.shape[2], queries_per_block):
-            products = _rows(grouped, begin, end) @ key[:, :, :end].transpose(2, 3)
-            weights = _softmax(products, end - begin, scale).to(query.dtype)
-            out[:, :, :, begin:end] = (weights @ value[:, :, :end]).view_as(out[:, :, :, begin:end])
+            products = _rows(grouped, begin, end) @ key[:, :, : before + end].transpose(2, 3)
+            weights = _softmax(products, end - begin, padding, scale).to(query.dtype)
+            out[:, :, :, begin:end] = (weights @ value[:, :, : before + end]).view_as(out[:, :, :, begin:end])
             kept.append(weights)
         ctx.save_for_backward(query, key, value, *kept)
         ctx.scale, ctx.queries_per_block = scale, queries_per_block
@@ -133,19 +142,19 @@ class CausalAttention(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of query, key and value; what is kept of the forward pass are the weights."""
         query, key, value, *kept = ctx.saved_tensors
-        grouped, above = _grouped(query, key), _grouped(gradient, key)
+        grouped, above, before = _grouped(query, key), _grouped(gradient, key), key.shape[2] - query.shape[2]
         wide = torch.promote_types(query.dtype, torch.float32)
         of_query = torch.empty_like(grouped)
         of_key, of_value = (torch.zeros(key.shape, dtype=wide, device=key.device) for _ in range(2))
         for (begin, end), weights in zip(_blocks(query.shape[2], ctx.queries_per_block), kept, strict=True):
-            rows = _rows(above, begin, end)
-            of_value[:, :, :end] += weights.transpose(2, 3) @ rows
-            of_weights = (rows @ value[:, :, :end].transpose(2, 3)).to(wide)
+            rows, seen = _rows(above, begin, end), before + end
+            of_value[:, :, :seen] += weights.transpose(2, 3) @ rows
+            of_weights = (rows @ value[:, :, :seen].transpose(2, 3)).to(wide)
             of_products = torch.ops.aten._softmax_backward_data(of_weights, weights.to(wide), -1, wide)
             of_products = of_products.mul_(ctx.scale).to(query.dtype)
-            of_query[:, :, :, begin:end] = (of_products @ key[:, :, :end]).view_as(of_query[:, :, :, begin:end])
-            of_key[:, :, :end] += of_products.transpose(2, 3) @ _rows(grouped, begin, end)
-        return of_query.view(query.shape), of_key.to(key.dtype), of_value.to(value.dtype), None, None
+            of_query[:, :, :, begin:end] = (of_products @ key[:, :, :seen]).view_as(of_query[:, :, :, begin:end])
+            of_key[:, :, :seen] += of_products.transpose(2, 3) @ _rows(grouped, begin, end)
+        return of_query.view(query.shape), of_key.to(key.dtype), of_value.to(value.dtype), None, None, None
 
 
 def _blocks(length: int, size: int) -> Iterator[tuple[int, int]]:
@@ -162,10 +171,12 @@ def _rows(grouped: Tensor, begin: int, end: int) -> Tensor:
     return grouped[:, :, :, begin:end].flatten(2, 3)
 
 
-def _softmax(products: Tensor, queries: int, scale: float) -> Tensor:
+def _softmax(products: Tensor, queries: int, padding: Tensor | None, scale: float) -> Tensor:
     """Softmax over the keys that each query may see; the last ``queries`` keys are those of the block itself."""
     later = torch.ones(queries, queries, dtype=torch.bool, device=products.device).triu_(1)
-    own = products.unflatten(2, (-1, queries))[..., -queries:]
+    own = products.unflatten(2, (-1, queries))[..., -queries:]  # type: ignore[no-untyped-call]
     own.masked_fill_(later, -torch.inf)
+    if padding is not None:
+        products[..., : padding.shape[1]].masked_fill_(padding[:, None, None], -torch.inf)
     wide = torch.promote_types(products.dtype, torch.float32)
     return torch.softmax(products.to(wide).mul_(scale), -1)

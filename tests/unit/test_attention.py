@@ -30,7 +30,7 @@ def test_values_and_gradients_are_those_of_the_fused_kernels(
     query = drawn(2, heads * groups, length, 4, seed=0)
     key, value = drawn(2, heads, length, 4, seed=1), drawn(2, heads, length, 4, seed=2)
     above = drawn(2, heads * groups, length, 4, seed=3).detach()
-    ours = CausalAttention.apply(query, key, value, 0.3, queries_per_block)
+    ours = CausalAttention.apply(query, key, value, None, 0.3, queries_per_block)
     repeated = (x.repeat_interleave(groups, 1) for x in (key, value))
     theirs = scaled_dot_product_attention(query, *repeated, is_causal=True, scale=0.3)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=ROUNDING)
@@ -41,7 +41,7 @@ def test_values_and_gradients_are_those_of_the_fused_kernels(
 def test_the_first_token_reads_itself_and_the_second_both_by_their_weights() -> None:
     query = torch.tensor([0.0, 1.0])[None, None, :, None]
     key, value = torch.tensor([0.0, 2.0])[None, None, :, None], torch.tensor([3.0, 5.0])[None, None, :, None]
-    read = CausalAttention.apply(query, key, value, 0.5, 1).flatten()  # the second weighs 1 to e^(1 x 2 / 2)
+    read = CausalAttention.apply(query, key, value, None, 0.5, 1).flatten()  # the second weighs 1 to e^(1 x 2 / 2)
     share = 1 / (1 + torch.e)
     torch.testing.assert_close(read, torch.tensor([3.0, 3 * share + 5 * (1 - share)]))
 
@@ -78,6 +78,22 @@ def test_capped_products_are_left_to_the_model() -> None:
 def test_reduced_precision_is_kept_from_input_to_output() -> None:
     inputs = (drawn(1, 2, 5, 4, seed=s).detach().bfloat16().requires_grad_(True) for s in range(3))
     query, key, value = inputs
-    read = CausalAttention.apply(query, key, value, 0.5, 2)
+    read = CausalAttention.apply(query, key, value, None, 0.5, 2)
     read.float().sum().backward()
     assert read.dtype is query.grad.dtype is key.grad.dtype is value.grad.dtype is torch.bfloat16
+
+
+@given(length=some.integers(1, 9), before=some.integers(1, 6), queries_per_block=some.integers(1, 10))
+def test_what_stands_before_is_read_unless_it_is_padding(length: int, before: int, queries_per_block: int) -> None:
+    query = drawn(2, 4, length, 4, seed=0)
+    key, value = drawn(2, 2, before + length, 4, seed=1), drawn(2, 2, before + length, 4, seed=2)
+    padding = torch.tensor([[place >= known for place in range(before)] for known in (1, before)])
+    allowed = torch.ones(length, before + length, dtype=torch.bool).tril(before)
+    mask = allowed & ~torch.nn.functional.pad(padding, (0, length))[:, None, None]
+    above = drawn(2, 4, length, 4, seed=3).detach()
+    ours = CausalAttention.apply(query, key, value, padding, 0.3, queries_per_block)
+    repeated = (x.repeat_interleave(2, 1) for x in (key, value))
+    theirs = scaled_dot_product_attention(query, *repeated, attn_mask=mask, scale=0.3)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=ROUNDING)
+    for one, other in zip(*(torch.autograd.grad(out, (query, key, value), above) for out in (ours, theirs))):
+        torch.testing.assert_close(one, other, rtol=0, atol=ROUNDING)
