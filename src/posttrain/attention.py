@@ -92,7 +92,7 @@ def attend(
 
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if readers is not None:
-        return readers[module.layer_idx].attend(query, scale).transpose(1, 2), None  # type: ignore[index]
+        return readers[int(module.layer_idx)].attend(query, scale).transpose(1, 2), None  # type: ignore[arg-type]
     if texts is not None:
         return texts.attend(query, key, value, scale), None
     length = query.shape[2]
@@ -138,7 +138,7 @@ class CausalAttention(torch.autograd.Function):
         return out.view(query.shape)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of query, key and value; what is kept of the forward pass are the weights."""
         query, key, value, *kept = ctx.saved_tensors

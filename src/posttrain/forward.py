@@ -202,7 +202,8 @@ class Forward:
             states = self.policy.model.base_model(**asked, use_cache=False, texts=shared).last_hidden_state[0]
             if shared.reads != int(self.policy.model.config.num_hidden_layers):
                 raise RuntimeError("the model does not pass the texts on to its attention, which would not part them")
-            return states.index_select(0, shared.place.flatten()).view(*shared.place.shape, -1)
+            rows: Tensor = states.index_select(0, shared.place.flatten())
+        return rows.view(*shared.place.shape, -1)
 
     def _count_tokens(self) -> None:
         tokens = int(self.batch.attention_mask.sum())

@@ -13,7 +13,7 @@ from transformers.cache_utils import CacheLayerMixin, DynamicLayer
 from posttrain.engines.shared_prompts import SharedLayer
 
 
-class BufferedLayer(CacheLayerMixin):
+class BufferedLayer(CacheLayerMixin):  # type: ignore[misc]
     """Keys and values of one layer for rows that are all equally long.
 
     Args:

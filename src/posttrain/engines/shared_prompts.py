@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer
 
 
-class SharedLayer(CacheLayerMixin):
+class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
     """Keys and values of one layer, for ``p`` prompts with ``n`` rows each.
 
     Args:
@@ -64,7 +64,7 @@ class SharedLayer(CacheLayerMixin):
             Float["r hq 1 d"].
         """
         (prompt_keys, prompt_values), (keys, values) = self._prompts, self._own()
-        heads, width, rows = prompt_keys.shape[1], prompt_keys.shape[3], query.shape[0]
+        heads, width, rows = prompt_keys.shape[1], prompt_keys.shape[3], len(query)
         self.reads += 1
         scaled = (query * scale).view(rows, heads, -1, width)
         to_prompt = self._by_prompt(scaled) @ prompt_keys.transpose(2, 3)
@@ -74,8 +74,8 @@ class SharedLayer(CacheLayerMixin):
         products = torch.cat([to_prompt, to_own], -1)
         wide = torch.promote_types(products.dtype, torch.float32)
         weights = torch.softmax(products, -1, dtype=wide).to(query.dtype)
-        of_prompt, of_own = weights.split([prompt_keys.shape[2], self._length], -1)
-        read = self._by_row(of_prompt @ prompt_values, rows) + self._by_row(of_own, rows) @ values
+        of_prompt, of_own = weights.tensor_split((prompt_keys.shape[2],), -1)
+        read = self._by_row(of_prompt @ prompt_values) + self._by_row(of_own) @ values
         return read.view(query.shape)
 
     def keep(self, prompts: Tensor, rows: Tensor) -> None:
@@ -94,11 +94,12 @@ class SharedLayer(CacheLayerMixin):
 
     def _by_prompt(self, of_rows: Tensor) -> Tensor:
         """Float["p*n h g x"] -> Float["p h n*g x"]: rows that share a prompt beside each other."""
-        return of_rows.unflatten(0, (-1, self._rows)).transpose(1, 2).flatten(2, 3)
+        return of_rows.view(-1, self._rows, *of_rows.shape[1:]).transpose(1, 2).flatten(2, 3)
 
-    def _by_row(self, of_prompts: Tensor, rows: int) -> Tensor:
+    def _by_row(self, of_prompts: Tensor) -> Tensor:
         """The way back."""
-        return of_prompts.unflatten(2, (self._rows, -1)).transpose(1, 2).flatten(0, 1)
+        prompts, heads, _, width = of_prompts.shape
+        return of_prompts.view(prompts, heads, self._rows, -1, width).transpose(1, 2).flatten(0, 1)
 
     @property
     def prompt_length(self) -> int:
