@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.utils.parametrize import is_parametrized
 
 from posttrain.annotate import annotate
@@ -23,6 +24,7 @@ from posttrain.protocols import Attached, Engine, SelectionSession, Term
 from posttrain.recipe import Workspace
 from posttrain.runtime import LocalRuntime
 from posttrain.stage import Stage
+from posttrain.stopwatch import phase
 from posttrain.types import Origin, Progress, TrainingSequence
 
 UNSCORABLE_LIMIT = 0.01
@@ -205,15 +207,17 @@ def one_step(session: Session, runtime: LocalRuntime) -> StepRecord:
     refuse_overlong(collection.sequences, policy.context)
     _count(session, collection)
     before = _work(session)
-    sequences = annotate(collection.sequences, policy, session.frozen, stage)
-    if session.selection is not None:
-        sequences = session.selection(sequences, policy, now)
+    with phase("annotate"):
+        sequences = annotate(collection.sequences, policy, session.frozen, stage)
+        if session.selection is not None:
+            sequences = session.selection(sequences, policy, now)
     losses: dict[str, float] = {term.name: 0.0 for term in stage.terms}
     norms, skipped = [], 0
     order = now.generator("minibatches")
     for minibatch in minibatches(sequences, stage.groups_per_update, stage.passes_over_rollouts, order):
         skipped += _gradient(session, runtime, minibatch, now, losses)
-        norms.append(_update(session, runtime, now))
+        with phase("optimiser"):
+            norms.append(_update(session, runtime, now))
     session.spent.flops += _work(session) - before
     count = max(1, len(norms))
     seconds = time.perf_counter() - began
@@ -232,22 +236,37 @@ def _gradient(
     alive = [s for s in weighed if not all(_inert(term, s) for term in stage.terms)]
     prepared = {t.prepare.provides: t.prepare(weighed, policy, budget) for t in stage.terms if t.prepare is not None}
     for rows in microbatches(alive, budget, stage.whole_groups):
-        batch = collate(rows, policy.text.end, policy.device)
-        positions = torch.stack([w != 0 for w in batch.weights.values()]).any(0)
-        forward = Forward(policy, batch, positions, session.frozen, prepared, keeps_layers=stage.keeps_layers)
-        loss = torch.zeros((), device=policy.device)
-        for term in stage.terms:
-            if not any(bool(s.weights[term.name].any()) for s in rows):
-                continue  # nothing to read here, and perhaps no signals to read it with
-            values = term.objective(forward, batch)
-            part = term.coefficient_at(now) * (values * batch.weights[term.name].to(values.dtype)).sum()
-            losses[term.name] += float(part.detach())
-            loss = loss + part
+        with phase("forward"):
+            loss = _loss(session, rows, prepared, now, losses)
         if not bool(torch.isfinite(loss)):
             raise NonFinite(f"the loss is {float(loss.detach())} at step {now.step + 1} of stage {stage.name!r}")
-        runtime.backward(loss)
-        session.spent.tokens_trained += int(batch.attention_mask.sum())
+        with phase("backward"):
+            runtime.backward(loss)
+        session.spent.tokens_trained += sum(len(s.tokens) for s in rows)
     return len(weighed) - len(alive)
+
+
+def _loss(
+    session: Session,
+    rows: list[TrainingSequence],
+    prepared: Mapping[str, Any],
+    now: Progress,
+    losses: dict[str, float],
+) -> Tensor:
+    """One micro-batch's part of the loss; each term's is added to ``losses``."""
+    stage, policy = session.stage, session.policy
+    batch = collate(rows, policy.text.end, policy.device)
+    positions = torch.stack([w != 0 for w in batch.weights.values()]).any(0)
+    forward = Forward(policy, batch, positions, session.frozen, prepared, keeps_layers=stage.keeps_layers)
+    loss = torch.zeros((), device=policy.device)
+    for term in stage.terms:
+        if not any(bool(s.weights[term.name].any()) for s in rows):
+            continue  # nothing to read here, and perhaps no signals to read it with
+        values = term.objective(forward, batch)
+        part = term.coefficient_at(now) * (values * batch.weights[term.name].to(values.dtype)).sum()
+        losses[term.name] += float(part.detach())
+        loss = loss + part
+    return loss
 
 
 def _work(session: Session) -> int:

@@ -19,6 +19,7 @@ from posttrain.engines.buffers import keep_rows, make_room
 from posttrain.engines.shared_prompts import SharedLayer, check_all_read, share
 from posttrain.engines.twins import twin
 from posttrain.policy import Policy, autocast
+from posttrain.stopwatch import phase
 from posttrain.types import Completion, LogitsRule, Sampling
 
 LEAVING = 7 / 8
@@ -133,7 +134,16 @@ def staying(alive: Tensor) -> tuple[Tensor, Tensor]:
 
 def _decode(policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, uniforms: Tensor) -> list[Completion]:
     """Decode one batch of prompts, ``n`` completions each, prompt-major."""
-    logits, rows = _begin(policy, prompts, n, sampling, uniforms)
+    with phase("prefill"):
+        logits, rows = _begin(policy, prompts, n, sampling, uniforms)
+    with phase("decode"):
+        return _write(policy, prompts, n, sampling, logits, rows)
+
+
+def _write(
+    policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, logits: Tensor, rows: _Rows
+) -> list[Completion]:
+    """Write token after token until every row has ended."""
     tokens = torch.full((len(prompts) * n, sampling.max_new_tokens), -1, dtype=torch.long, device=policy.device)
     logprobs = torch.full(tokens.shape, float("nan"), device=policy.device)
     for step in range(sampling.max_new_tokens):
