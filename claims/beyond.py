@@ -1,0 +1,148 @@
+"""Claims about what accuracy on the problems of the training does not show: what is kept, spent, varied, chosen."""
+
+from __future__ import annotations
+
+from claim import COMPARISON_FILES, MEASURED_FILE, Claim
+from measures import Measure, Outcome, Pairs
+from quantities import (
+    DIVERSITIES,
+    Answered,
+    PlainSums,
+    Surprise,
+    correct,
+    countdown,
+    default_task,
+    distinct_right,
+    tokens,
+)
+
+DRAFTS, OVERTHINKER = "runs/claims/drafts", "runs/claims/overthinker"
+FAULTLESS_TEACHER = "runs/claims/faultless_teacher"
+RATES = "--tune learning_rate=1e-4,3e-4,1e-3"
+KEPT: Pairs = (("rft", "sft"), ("opd", "sft"), ("lfu", "sft"), ("lfu", "random_step"))
+KEPT_BY_OWN_ANSWERS: Pairs = (("s3ft", "sft"), ("rft", "sft"))
+SHORTER: Pairs = (("priced", "rft"),)
+SAMPLES = 16
+
+BEYOND = (
+    Claim(
+        "faultless_teacher",
+        "A teacher that knows the whole table: SFT on faultless demonstrations of the default task",
+        "posttrain run sft --set task.misconceptions=0.0",
+        ("summary.json",),
+        "run",
+    ),
+    Claim(
+        "retention",
+        "What is forgotten while walks are learnt: SFT, LfU, RFT and OPD without faults in the demonstrations",
+        "posttrain compare sft lfu random_step=lfu rft opd --seeds 3 --steps 120 --workers 1 "
+        "--set task.misconceptions=0.0 --set random_step:neighbour=random_in_weights "
+        "--set rft:reinforcement.prompts_per_step=32 --set opd:distillation.prompts_per_step=32 "
+        f"--set teacher.folder={FAULTLESS_TEACHER}/checkpoint",
+        (*COMPARISON_FILES, MEASURED_FILE),
+        "comparison",
+        RATES,
+        measures=(
+            Measure(Outcome("plain sums", "points", "more", KEPT), Answered(PlainSums(), correct)),
+            Measure(
+                Outcome("Countdown with 3 numbers, sampled", "points", "more", KEPT),
+                Answered(countdown(3), correct, samples=4),
+            ),
+            Measure(
+                Outcome("other documents of the corpus", "nats per token", "less", KEPT),
+                Surprise(("countdown", "arithmetic", "chain sum")),
+            ),
+            Measure(
+                Outcome("walks of 4 steps", "points", "more", (("rft", "sft"), ("opd", "sft"), ("lfu", "sft"))),
+                Answered(default_task(horizon=4, key_length=4), correct),
+            ),
+        ),
+    ),
+    Claim(
+        "own_answers",
+        "Countdown with three numbers: what S3FT and RFT keep, how varied RFT's answers are, and four numbers",
+        "posttrain compare sft s3ft rft --seeds 3 --task countdown --workers 1 "
+        "--set task.form=compact_form --set task.counts=[3] --set task.largest_number=12 --set task.largest_value=48 "
+        "--evaluation-examples 150 --set own.decoding=sampled --set own.max_new_tokens=64 --set paraphrase=null",
+        (*COMPARISON_FILES, MEASURED_FILE),
+        "comparison",
+        RATES,
+        effects=(("s3ft", "sft"), ("rft", "sft")),
+        measures=(
+            Measure(
+                Outcome("walks of 6 steps", "points", "more", KEPT_BY_OWN_ANSWERS), Answered(default_task(), correct)
+            ),
+            Measure(Outcome("plain sums", "points", "more", KEPT_BY_OWN_ANSWERS), Answered(PlainSums(), correct)),
+            Measure(
+                Outcome("other documents of the corpus", "nats per token", "less", KEPT_BY_OWN_ANSWERS),
+                Surprise(("key path", "arithmetic", "chain sum")),
+            ),
+            Measure(
+                Outcome("Countdown with 4 numbers", "points", "more", (("rft", "sft"), ("s3ft", "sft"))),
+                Answered(countdown(4), correct),
+            ),
+            *(
+                Measure(
+                    Outcome(f"{name} of {SAMPLES} answers", "", "more", (("sft", "rft"),)),
+                    Answered(countdown(3), reading, count=150, samples=SAMPLES),
+                )
+                for name, reading in DIVERSITIES.items()
+            ),
+            Measure(
+                Outcome(f"different right answers among {SAMPLES}", "", "more", (("sft", "rft"), ("s3ft", "sft"))),
+                Answered(countdown(3), distinct_right, count=150, samples=SAMPLES),
+            ),
+        ),
+    ),
+    Claim(
+        "judged",
+        "A reward model, trained on pairs: best of 16 samples, and decoding by Transfer Q* on the default task",
+        "python claims/judged.py",
+        (MEASURED_FILE,),
+        "measured",
+        method="reward_model",
+    ),
+    Claim(
+        "drafts",
+        "Walks that are drafted one to four times before they are written down",
+        "python claims/drafts.py",
+        (),
+        "preparation",
+    ),
+    Claim(
+        "overthinker",
+        "A model that thinks too long: SFT on walks with drafts",
+        f"posttrain run sft --data {DRAFTS}/problems.jsonl --steps 240 --training-examples 2000 "
+        "--evaluation-examples 180 --evaluate-every 240 --set supervision.learning_rate=3e-3",
+        ("summary.json",),
+        "run",
+    ),
+    Claim(
+        "priced",
+        "A price on length: TLDR with one level, beginning with the model that thinks too long",
+        f"posttrain compare rft priced=tldr --seeds 3 --workers 1 --model {OVERTHINKER}/checkpoint --preset tiny "
+        f"--data {DRAFTS}/problems.jsonl --training-examples 1000 --evaluation-examples 180 "
+        "--set priced:levels=one_level",
+        (*COMPARISON_FILES, MEASURED_FILE),
+        "comparison",
+        "--tune learning_rate=3e-4,1e-3",
+        effects=(("priced", "rft"),),
+        measures=(
+            Measure(
+                Outcome("length of an answer", "tokens", "less", (("priced", "rft"),)), Answered(default_task(), tokens)
+            ),
+            Measure(
+                Outcome("length of a sampled answer", "tokens", "less", SHORTER),
+                Answered(default_task(), tokens, samples=4),
+            ),
+        ),
+    ),
+    Claim(
+        "stopping",
+        "The temperature of the token that ends the thinking: the models that RFT came to above, undrafted",
+        "python claims/stopping.py",
+        (MEASURED_FILE,),
+        "measured",
+        method="tldr",
+    ),
+)
