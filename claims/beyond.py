@@ -57,6 +57,14 @@ BEYOND = (
                 Answered(default_task(horizon=4, key_length=4), correct),
             ),
         ),
+        readings=(
+            "The demonstrations are in a form that the base writes already, and once they are known their loss has "
+            "hardly any gradient left: imitating them moves little, where papers find that it moves much. Advantages "
+            "of sampled answers are noise to the end.",
+            "Rates were chosen by accuracy alone. LfU and OPD needed 1e-3, three times the rate of the others, and "
+            "forget most; that a larger step is the reason has not been measured. LfU's control, a random step at "
+            "SFT's rate, keeps what the base could do.",
+        ),
     ),
     Claim(
         "own_answers",
