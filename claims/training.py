@@ -8,10 +8,12 @@ from typing import Any
 
 from posttrain.cli.specification import run_spec, written_run
 from posttrain.runs import folder
+from posttrain.runs.compare import ONLY_AT_THE_END
 from posttrain.runs.display import Silent
 from posttrain.runs.execute import run
 
 TINY = "tiny"
+ONCE = {"evaluate_every": ONLY_AT_THE_END, "rollouts_kept_per_step": 0}
 
 
 def trained(out: Path, method: str, options: Mapping[str, Any], assignments: Sequence[str] = ()) -> Path:
@@ -24,6 +26,6 @@ def trained(out: Path, method: str, options: Mapping[str, Any], assignments: Seq
         assignments: ``path=value``, as after ``--set``.
     """
     if not (out / folder.SUMMARY).is_file():
-        spec = run_spec(written_run(method), {**options, "out": str(out)}, assignments, TINY)
+        spec = run_spec(written_run(method), {**ONCE, **options, "out": str(out)}, assignments, TINY)
         run(spec, Silent(), base={})
     return out / folder.CHECKPOINT
