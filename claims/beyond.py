@@ -162,6 +162,12 @@ BEYOND = (
                 Answered(default_task(), tokens, samples=4),
             ),
         ),
+        readings=(
+            "Repeated drafts do not help, and RFT leaves most of them too in two seeds of three: a shorter answer has "
+            "fewer tokens that can go wrong. In the third seed it kept them all. With a price every seed ends with one "
+            "draft, which is the shortest that any demonstration had, and the levels and phrases of the whole method "
+            "were not tried.",
+        ),
     ),
     Claim(
         "stopping",
@@ -170,6 +176,11 @@ BEYOND = (
         (MEASURED_FILE,),
         "measured",
         method="tldr",
+        readings=(
+            "The shift halves the distance of the stop token to the likeliest one at T = 0.5, wherever the thinking "
+            "stands, also within a draft. These models are sure of when to go on, so that little is saved before "
+            "drafts are cut off and the answers suffer.",
+        ),
     ),
     Claim(
         "past",
