@@ -167,7 +167,7 @@ BEYOND = (
             "fewer tokens that can go wrong. In the third seed it kept them all. With a price every seed ends with one "
             "draft, which is the shortest that any demonstration had, and the levels and phrases of the whole method "
             "were not tried.",
-            "The preset gives RFT centred credit and TLDR leave-one-out, which among four answers is the same times 4/3.",
+            "The preset gives RFT centred credit and TLDR leave-one-out, the same times 4/3 among four answers.",
         ),
     ),
     Claim(
