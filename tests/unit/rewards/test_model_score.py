@@ -46,6 +46,7 @@ def test_a_group_is_scored_as_each_answer_alone_however_it_is_cut(budget: int) -
     verdicts = judge(group(*ANSWERS))
     assert [v.score for v in verdicts] == pytest.approx(expected, rel=FLOAT32_MODEL)
     assert [judge.score(QUESTION.prompt, a) for a in ANSWERS] == pytest.approx(expected, rel=FLOAT32_MODEL)
+    assert judge.scores([(QUESTION.prompt, a) for a in ANSWERS]) == pytest.approx(expected, rel=FLOAT32_MODEL)
     assert len({round(score, 3) for score in expected}) == len(expected)
     assert all(v.valid for v in verdicts)
 
