@@ -66,7 +66,7 @@ class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
         (prompt_keys, prompt_values), (keys, values) = self._prompts, self._own()
         heads, width, rows = prompt_keys.shape[1], prompt_keys.shape[3], len(query)
         self.reads += 1
-        scaled = (query * scale).view(rows, heads, -1, width)
+        scaled = (query * scale).reshape(rows, heads, -1, width)
         to_prompt = self._by_prompt(scaled) @ prompt_keys.transpose(2, 3)
         if self._padding is not None:
             to_prompt = to_prompt.masked_fill(self._padding[:, None, None], -torch.inf)
@@ -76,7 +76,7 @@ class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
         weights = torch.softmax(products, -1, dtype=wide).to(query.dtype)
         of_prompt, of_own = weights.tensor_split((prompt_keys.shape[2],), -1)
         read = self._by_row(of_prompt @ prompt_values) + self._by_row(of_own) @ values
-        return read.view(query.shape)
+        return read.reshape(query.shape)
 
     def keep(self, prompts: Tensor, rows: Tensor) -> None:
         """Go on with these prompts, Int["p"], and their rows, Int["p n"], both ascending; all may be fewer."""
@@ -94,12 +94,12 @@ class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
 
     def _by_prompt(self, of_rows: Tensor) -> Tensor:
         """Float["p*n h g x"] -> Float["p h n*g x"]: rows that share a prompt beside each other."""
-        return of_rows.view(-1, self._rows, *of_rows.shape[1:]).transpose(1, 2).flatten(2, 3)
+        return of_rows.reshape(-1, self._rows, *of_rows.shape[1:]).transpose(1, 2).flatten(2, 3)
 
     def _by_row(self, of_prompts: Tensor) -> Tensor:
         """The way back."""
         prompts, heads, _, width = of_prompts.shape
-        return of_prompts.view(prompts, heads, self._rows, -1, width).transpose(1, 2).flatten(0, 1)
+        return of_prompts.reshape(prompts, heads, self._rows, -1, width).transpose(1, 2).flatten(0, 1)
 
     @property
     def prompt_length(self) -> int:
