@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from contestants.work import END, FIRST_CHARACTER
+
+from benchmarks.contestants.work import END, FIRST_CHARACTER
 
 FOLDER = Path(__file__).parent / ".models"
 CONTEXT = 2048
@@ -70,7 +71,7 @@ def _make(size: Size, folder: Path) -> None:
     _tokenizer(size.vocabulary).save_pretrained(folder)
 
 
-def _tokenizer(vocabulary: int):  # noqa: ANN202
+def _tokenizer(vocabulary: int):
     """One token per character."""
     from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import WordLevel

@@ -1,15 +1,15 @@
-"""This library, through its public interface and with its own defaults where they only change speed."""
+"""This library, through its public interface, with its own defaults wherever they only change speed."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
-from serving import Line, timed
-from work import Row, Work, reward, rows, text
 
+from benchmarks.contestants.serving import Line, timed
+from benchmarks.contestants.work import Row, Work, reward, rows, text
 from posttrain.durations import Fraction
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.loading import load_policy
@@ -22,13 +22,14 @@ from posttrain.runtime import LocalRuntime, local_runtime
 from posttrain.stage import Problems, Stage
 from posttrain.types import Demonstration, Example, Sampling, Verdict
 
-WARM_UP = 2
+WHOLE_HINT = BinomialCosine(start=1.0, end=1.0, hinted=Fraction(1.0))
+"""Every step gives all chunks of a demonstration; its tail is never part of a hint."""
 
 
 def example(number: int, row: Row, hint_tokens: int) -> Example:
-    """A row as this library wants it: the hint is the demonstration's only chunk, the rest its tail."""
-    hint, rest = row.completion[:hint_tokens], row.completion[hint_tokens:]
-    demonstration = Demonstration((text(hint),), text(rest)) if hint else Demonstration((text(rest),))
+    """A row as this library wants it; the hint is the demonstration's only chunk."""
+    given = row.completion[: hint_tokens or None]
+    demonstration = Demonstration((text(given),), text(row.completion[len(given) :]))
     return Example(str(number), text(row.prompt), row.live, (demonstration,))
 
 
@@ -37,10 +38,23 @@ def verify(response: str, example: Example) -> Verdict:
     return Verdict(reward(response, bool(example.answer)), "", True)
 
 
-def stage(work: Work) -> Stage:
-    """The work's stage, at learning rate 0 so that every step is alike."""
-    examples = tuple(example(i, row, work.hint_tokens) for i, row in enumerate(rows(work, 0)))
-    problems = Problems(examples, verify, Verified(verify))
+def examples(work: Work, count: int) -> Iterator[Example]:
+    """The rows of a step, over and over; every example has texts of its own in memory."""
+    chosen = rows(work, 0)
+    for number in range(count):
+        row, mark = chosen[number % len(chosen)], [1 + number % (work.vocabulary - 1)]
+        yield example(number, replace(row, prompt=row.prompt[:-1] + mark), work.hint_tokens)
+
+
+def stage(work: Work, examples_count: int | None = None) -> Stage:
+    """The work's stage, at learning rate 0 so that every step is alike.
+
+    Args:
+        work: what a step does.
+        examples_count: in the data set; ``None`` takes as many as a step has prompts, so that every step sees them all.
+    """
+    chosen = tuple(examples(work, examples_count or work.prompts))
+    problems = Problems(chosen, verify, Verified(verify))
     if work.kind == "sft":
         return sft.stage(problems, 1, sft.Supervision(prompts_per_step=work.prompts, learning_rate=0.0))
     settings = rft.Reinforcement(
@@ -49,51 +63,59 @@ def stage(work: Work) -> Stage:
     )  # fmt: skip
     if work.kind == "grpo":
         return rft.recipe(problems, steps=1, reinforcement=settings).stages[0]
-    always = BinomialCosine(1.0, 1.0, Fraction(1.0))
-    return uft.recipe(problems, steps=1, hints=always, reinforcement=settings).stages[0]
+    return uft.recipe(problems, steps=1, hints=WHOLE_HINT, reinforcement=settings).stages[0]
 
 
-def training(work: Work, policy: Policy, runtime: LocalRuntime) -> Callable[[], dict[str, Any]]:
+def training(
+    work: Work, policy: Policy, runtime: LocalRuntime, examples_count: int | None
+) -> Callable[[], dict[str, float]]:
     """A repetition is one step of the loop."""
-    session = start(stage(work), policy, 0)
+    session = start(stage(work, examples_count), policy, 0)
 
-    def measure() -> dict[str, Any]:
-        before, passed = session.spent.tokens_sampled, policy.tokens_differentiated
-        seconds = timed(lambda: one_step(session, runtime))
-        sampled, trained = session.spent.tokens_sampled - before, policy.tokens_differentiated - passed
-        return {"seconds": seconds, "tokens_sampled": sampled, "tokens_trained": trained}
+    def measure() -> dict[str, float]:
+        sampled, trained = session.spent.tokens_sampled, policy.tokens_differentiated
+        passed = timed(lambda: one_step(session, runtime))
+        counted = {"tokens_sampled": session.spent.tokens_sampled - sampled}
+        return {**passed, **counted, "tokens_trained": policy.tokens_differentiated - trained}
 
     return measure
 
 
-def sampling(work: Work, policy: Policy) -> Callable[[], dict[str, Any]]:
+def sampling(work: Work, policy: Policy) -> Callable[[], dict[str, float]]:
     """A repetition is one call of the engine with prompts of its own."""
-    engine, rule, repetition = HuggingFaceEngine(), Sampling(1.0, work.completion_tokens), iter(range(1 << 30))
+    engine, rule, repetitions = HuggingFaceEngine(), Sampling(1.0, work.completion_tokens), iter(range(1 << 30))
     generator = torch.Generator().manual_seed(0)
 
-    def measure() -> dict[str, Any]:
-        engine.load(policy, 0)
-        prompts = [torch.tensor(row.prompt) for row in rows(work, next(repetition))]
+    def measure() -> dict[str, float]:
+        prompts = [torch.tensor(row.prompt) for row in rows(work, next(repetitions))]
         made: list[Any] = []
-        seconds = timed(lambda: made.extend(engine.generate(prompts, rule, work.completions, generator)))
-        return {"seconds": seconds, "tokens_sampled": sum(len(c.tokens) for group in made for c in group)}
+
+        def action() -> None:
+            engine.load(policy, 0)
+            made.extend(engine.generate(prompts, rule, work.completions, generator))
+
+        return {**timed(action), "tokens_sampled": sum(len(c.tokens) for group in made for c in group)}
 
     return measure
+
+
+def repetition(
+    work: Work, policy: Policy, runtime: LocalRuntime, examples_count: int | None = None
+) -> Callable[[], dict[str, float]]:
+    """What does the work once."""
+    if work.kind == "sampling":
+        return sampling(work, policy)
+    return training(work, policy, runtime, examples_count)
 
 
 def main() -> None:
     """Serve one work."""
     line = Line()
-    work, folder = line.work(), sys.argv[1]
-    torch.set_num_threads(int(sys.argv[2]))
+    order = line.order()
+    torch.set_num_threads(order.threads)
     runtime = local_runtime("auto")
-    policy = load_policy(folder, runtime)
-    measure = sampling(work, policy) if work.kind == "sampling" else training(work, policy, runtime)
-    for _ in range(WARM_UP):
-        measure()
-    line.ready(("posttrain", "torch", "transformers"), {"autocast": str(runtime.autocast)})
-    while line.asked():
-        line.answer(measure())
+    policy = load_policy(order.folder, runtime)
+    line.serve(repetition(order.work, policy, runtime), "posttrain", "torch", "transformers")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What all contestants are given: the work, its texts and its rewards. Standard library only, for three environments."""
+"""What all contestants are given: the work, its texts and its rewards; standard library only, for any environment."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ def rows(work: Work, repetition: int) -> list[Row]:
         return [numbers.randrange(1, work.vocabulary) for _ in range(length)]
 
     live = set(numbers.sample(range(work.prompts), work.live_groups))
-    return [Row(written(work.prompt_tokens), written(work.completion_tokens - 1), i in live) for i in range(work.prompts)]
+    return [
+        Row(written(work.prompt_tokens), written(work.completion_tokens - 1), i in live) for i in range(work.prompts)
+    ]
 
 
 def text(tokens: list[int]) -> str:

@@ -54,7 +54,7 @@ def attention_for(runtime: LocalRuntime) -> str:
     """The attention kernels that are fastest here, by their Hugging Face name.
 
     In bfloat16 on a CPU a pretraining step of short documents takes half as long with plain matrix products as with
-    the fused kernels, whose backward pass is slow there (torch 2.13; ``benchmarks/speed.py`` measures it).
+    the fused kernels, whose backward pass is slow there (torch 2.13; ``benchmarks/decisions.py`` measures it).
     """
     return "eager" if runtime.device.type == "cpu" and runtime.autocast is not None else "sdpa"
 

@@ -1,0 +1,95 @@
+"""The peers' settings: every candidate is tried on every work, and the fastest is what the peer competes with.
+
+``python -m benchmarks.run --tune`` does it and keeps all times in ``results/peer_settings.json``; ``make bench`` takes
+the settings from there. This library gets no such help: its defaults are what a user has.
+
+What was tried besides and is no candidate: gradient checkpointing (TRL's default), float32; packing, and
+padding-free batches, which without FlashAttention are one long row under a mask (up to 12 times as slow); a
+static cache and continuous batching in ``GRPOTrainer``, which fail under autocast or change the weights to
+bfloat16 for good; ``torch.compile``, which needs a C++ compiler that users may not have.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contestants.work import Kind, Work
+from benchmarks.harness import HERE, ContestantFailed
+
+FILE = HERE / "results" / "peer_settings.json"
+EVERYTHING = 1 << 20
+"""Rows per pass: the whole step in one."""
+
+Settings = Mapping[str, Any]
+Seconds = Callable[[Work, Settings], float]
+"""How long the peer takes for a repetition of the work with these settings."""
+
+CANDIDATES: dict[Kind, tuple[Settings, ...]] = {
+    "sft": (
+        {"attention": "eager", "rows_per_pass": EVERYTHING},
+        {"attention": "eager", "rows_per_pass": 64},
+        {"attention": "sdpa", "rows_per_pass": EVERYTHING},
+    ),
+    "grpo": (
+        {"attention": "eager", "rows_per_pass": EVERYTHING},
+        {"attention": "eager", "rows_per_pass": 128},
+        {"attention": "eager", "rows_per_pass": 32},
+        {"attention": "eager", "rows_per_pass": 8},
+        {"attention": "sdpa", "rows_per_pass": EVERYTHING},
+        {"attention": "sdpa", "rows_per_pass": 8},
+    ),
+    "uft": (
+        {"attention": "eager", "rows_per_pass": EVERYTHING},
+        {"attention": "eager", "rows_per_pass": 128},
+        {"attention": "sdpa", "rows_per_pass": EVERYTHING},
+    ),
+    "sampling": (
+        {"enforce_eager": True, "max_num_seqs": 512},
+        {"enforce_eager": True, "max_num_seqs": 128},
+        {"enforce_eager": True, "max_num_seqs": 512, "block_size": 16},
+        {"enforce_eager": False, "max_num_seqs": 512},
+    ),
+}
+
+
+def settings_of(work: Work, file: Path = FILE) -> Settings:
+    """The fastest of those that were tried, or the first candidate for a work that was never tuned."""
+    tried = stored(file).get(work.name, [])
+    worked = [one for one in tried if one["seconds"] is not None]
+    if not worked:
+        return CANDIDATES[work.kind][0]
+    fastest: Settings = min(worked, key=lambda one: one["seconds"])["settings"]
+    return fastest
+
+
+def stored(file: Path = FILE) -> dict[str, list[dict[str, Any]]]:
+    """By work what was tried; nothing before the first tuning."""
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def tune(works: Sequence[Work], seconds: Seconds, file: Path = FILE) -> None:
+    """Try every candidate on every work, and keep how long it took."""
+    for work in works:
+        tried = [{"settings": dict(one), "seconds": _attempt(work, one, seconds)} for one in _possible(work)]
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({**stored(file), work.name: tried}, indent=1) + "\n")
+
+
+def _possible(work: Work) -> list[Settings]:
+    """The candidates that cut the step into equal passes."""
+    return [
+        one
+        for one in CANDIDATES[work.kind]
+        if (rows := one.get("rows_per_pass", EVERYTHING)) == EVERYTHING or (rows < work.rows and work.rows % rows == 0)
+    ]
+
+
+def _attempt(work: Work, settings: Settings, seconds: Seconds) -> float | None:
+    """Seconds of a repetition; ``None`` where the peer fails with these settings."""
+    try:
+        return seconds(work, settings)
+    except ContestantFailed:
+        return None
