@@ -30,7 +30,7 @@ LINES_OF_COMPLAINT = 12
 
 
 class ContestantFailed(Exception):
-    """A contestant ended before it was told to; the message holds the end of its stderr."""
+    """A contestant ended before it was told to, or did other work; the message says what."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Contestant:
     def __init__(self, name: str, order: Order, process: subprocess.Popen[bytes], errors: IO[str]) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
-        self._name, self._process, self._errors = name, process, errors
+        self._name, self._work, self._process, self._errors = name, order.work, process, errors
         self._questions, self._answers = process.stdin, process.stdout
         self.versions: dict[str, str] = self._ask(order.to_json())["versions"]
 
@@ -71,9 +71,12 @@ class Contestant:
         """One repetition.
 
         Raises:
-            ContestantFailed: the program ended.
+            ContestantFailed: the program ended, or sampled another number of tokens than the work has.
         """
         answer: dict[str, float] = self._ask("measure")
+        expected = self._work.sampled_tokens
+        if answer.get("tokens_sampled", expected) != expected:
+            raise ContestantFailed(f"{self._name} sampled {answer['tokens_sampled']} tokens instead of {expected}")
         return answer
 
     def _ask(self, line: str) -> Any:

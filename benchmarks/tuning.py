@@ -3,10 +3,10 @@
 ``python -m benchmarks.run --tune`` does it and keeps all times in ``results/peer_settings.json``; ``make bench`` takes
 the settings from there. This library gets no such help: its defaults are what a user has.
 
-What was tried besides and is no candidate: gradient checkpointing (TRL's default), float32; packing, and
-padding-free batches, which without FlashAttention are one long row under a mask (up to 12 times as slow); a
-static cache and continuous batching in ``GRPOTrainer``, which fail under autocast or change the weights to
-bfloat16 for good; ``torch.compile``, which needs a C++ compiler that users may not have.
+No candidates, because they are slower, change the numbers, or fail: gradient checkpointing (TRL's default); float32;
+packing and padding-free batches, which without FlashAttention are one long row under a mask, five to twelve times as
+slow; a static cache, which raises an error under autocast (torch 2.13, transformers 5.23); continuous batching in
+``GRPOTrainer``, which turns the weights that are trained into bfloat16 for good. ``torch.compile`` was not tried.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ CANDIDATES: dict[Kind, tuple[Settings, ...]] = {
 
 def settings_of(work: Work, file: Path = FILE) -> Settings:
     """The fastest of those that were tried, or the first candidate for a work that was never tuned."""
-    tried = stored(file).get(work.name, [])
+    tried = stored(file).get(shape(work), [])
     worked = [one for one in tried if one["seconds"] is not None]
     if not worked:
         return CANDIDATES[work.kind][0]
@@ -65,17 +65,24 @@ def settings_of(work: Work, file: Path = FILE) -> Settings:
     return fastest
 
 
+def shape(work: Work) -> str:
+    """What the peers' times depend on: everything but the rewards."""
+    return (
+        f"{work.kind} {work.size}, {work.prompt_tokens} + {work.completion_tokens}, {work.prompts} × {work.completions}"
+    )
+
+
 def stored(file: Path = FILE) -> dict[str, list[dict[str, Any]]]:
-    """By work what was tried; nothing before the first tuning."""
+    """By shape what was tried; nothing before the first tuning."""
     return json.loads(file.read_text()) if file.exists() else {}
 
 
 def tune(works: Sequence[Work], seconds: Seconds, file: Path = FILE) -> None:
     """Try every candidate on every work, and keep how long it took."""
-    for work in works:
+    for name, work in {shape(work): work for work in works}.items():
         tried = [{"settings": dict(one), "seconds": _attempt(work, one, seconds)} for one in _possible(work)]
         file.parent.mkdir(exist_ok=True)
-        file.write_text(json.dumps({**stored(file), work.name: tried}, indent=1) + "\n")
+        file.write_text(json.dumps({**stored(file), name: tried}, indent=1, ensure_ascii=False) + "\n")
 
 
 def _possible(work: Work) -> list[Settings]:

@@ -6,7 +6,7 @@ as large as keeps a step of the slowest contestant below about 30 seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from benchmarks.contestants.work import Kind, Work
 from benchmarks.models import SIZES
@@ -81,9 +81,3 @@ ENTRIES = (
 def peer(kind: Kind) -> str:
     """Whom this library is measured against."""
     return "vllm" if kind == "sampling" else "trl"
-
-
-def tiny(entry: Entry) -> Work:
-    """The same kind of work, as little of it as can be; for tests."""
-    few = min(2, entry.work.completions)
-    return replace(entry.work, vocabulary=64, prompts=2, completions=few, live_groups=min(2, entry.work.live_groups))

@@ -34,10 +34,16 @@ class Served(TrainerCallback):
     """Holds the trainer between two steps until the harness asks for the next one.
 
     The clock runs from there to the end of that step: loading rows, sampling, rewards, passes, update.
+
+    Args:
+        line: to the harness.
+        work: what is timed.
+        written: how long the completions are that were judged in this step, hints included.
     """
 
-    def __init__(self, line: Line) -> None:
-        self._line, self._steps, self._began = line, 0, Clock.now()
+    def __init__(self, line: Line, work: Work, written: list[int]) -> None:
+        self._line, self._work, self._written = line, work, written
+        self._steps, self._began = 0, Clock.now()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         passed = self._began.since()
@@ -45,9 +51,11 @@ class Served(TrainerCallback):
         if self._steps == WARM_UP:
             self._line.ready("trl", "torch", "transformers", "accelerate")
         elif self._steps > WARM_UP:
-            self._line.answer(passed)
+            sampled = sum(self._written) - len(self._written) * self._work.hint_tokens
+            self._line.answer({**passed, "tokens_sampled": sampled})
         if self._steps >= WARM_UP and not self._line.asked():
             raise SystemExit(0)
+        self._written.clear()
         self._began = Clock.now()
 
 
@@ -100,18 +108,23 @@ def dataset(work: Work) -> Dataset:
     return Dataset.from_dict({name: values * STEPS_OF_ROWS for name, values in columns.items()})
 
 
-def rewards(completions: list[str], live: list[bool], **columns: Any) -> list[float]:
-    """The reward function in TRL's form."""
-    return [reward(completion, alive) for completion, alive in zip(completions, live)]
+def judge(written: list[int]) -> Any:
+    """The reward function in TRL's form; it notes the lengths of what it judges."""
+
+    def rewards(completions: list[str], live: list[bool], **columns: Any) -> list[float]:
+        written.extend(map(len, completions))
+        return [reward(completion, alive) for completion, alive in zip(completions, live)]
+
+    return rewards
 
 
-def supervised(work: Work, model: Any, tokenizer: Any, arguments: Mapping[str, Any]) -> SFTTrainer:
+def supervised(work: Work, model: Any, tokenizer: Any, arguments: Mapping[str, Any], written: Any) -> SFTTrainer:
     """Loss on completions only, as a data set of prompts and completions has it by default."""
     config = SFTConfig(**{"max_length": None, **arguments})
     return SFTTrainer(model, config, train_dataset=dataset(work), processing_class=tokenizer)
 
 
-def reinforced(work: Work, model: Any, tokenizer: Any, arguments: Mapping[str, Any]) -> GRPOTrainer:
+def reinforced(work: Work, model: Any, tokenizer: Any, arguments: Mapping[str, Any], written: Any) -> GRPOTrainer:
     """One update per collection, a token mean over the whole of it, no KL penalty, no entropy bonus."""
     config = GRPOConfig(
         num_generations=work.completions, max_completion_length=work.completion_tokens - work.hint_tokens, beta=0.0,
@@ -119,8 +132,8 @@ def reinforced(work: Work, model: Any, tokenizer: Any, arguments: Mapping[str, A
     )  # fmt: skip
     given = {"train_dataset": dataset(work), "processing_class": tokenizer}
     if work.kind == "uft":
-        return Unified(model, rewards, config, rollout_func=rollouts(work, tokenizer), **given)
-    return GRPOTrainer(model, rewards, config, **given)
+        return Unified(model, judge(written), config, rollout_func=rollouts(work, tokenizer), **given)
+    return GRPOTrainer(model, judge(written), config, **given)
 
 
 def main() -> None:
@@ -139,8 +152,9 @@ def main() -> None:
             "output_dir": output,
         }
         make = supervised if order.work.kind == "sft" else reinforced
-        trainer = make(order.work, model, tokenizer, {**ARGUMENTS, **batches, **settings})
-        trainer.add_callback(Served(line))
+        written: list[int] = []
+        trainer = make(order.work, model, tokenizer, {**ARGUMENTS, **batches, **settings}, written)
+        trainer.add_callback(Served(line, order.work, written))
         trainer.train()
 
 

@@ -25,15 +25,15 @@ def measure():
     print("noise of a library")
     if turn == {last}:
         raise RuntimeError("out of breath")
-    return {{"seconds": {seconds} * turn, "processor_seconds": 0.0}}
+    return {{"seconds": {seconds} * turn, "processor_seconds": 0.0, "tokens_sampled": {sampled}}}
 
 line.serve(measure, "torch")
 """
 
 
-def pretender(folder: Path, name: str, seconds: float, last: int = 0) -> tuple[Program, Order]:
+def pretender(folder: Path, name: str, seconds: float, last: int = 0, sampled: int = 0) -> tuple[Program, Order]:
     """A contestant that writes its name down at each repetition, takes longer each time, and fails at its ``last``."""
-    (folder / f"{name}.py").write_text(PRETENDER.format(name=name, seconds=seconds, last=last))
+    (folder / f"{name}.py").write_text(PRETENDER.format(name=name, seconds=seconds, last=last, sampled=sampled))
     program = Program(name, Path(sys.executable), name, {"PYTHONPATH": str(folder)})
     return program, Order(WORK, str(folder), 1, {"of": name})
 
@@ -52,6 +52,11 @@ def test_contestants_take_turns(tmp_path):
 def test_a_failure_shows_what_the_contestant_said(tmp_path, last):
     with pytest.raises(ContestantFailed, match=r"tired ended with code 1:(.|\n)*out of breath"):
         take_turns(dict([pretender(tmp_path, "tired", 1.0, last)]), 1)
+
+
+def test_other_work_than_was_asked_for_is_a_failure(tmp_path):
+    with pytest.raises(ContestantFailed, match="eager sampled 7 tokens instead of 0"):
+        take_turns(dict([pretender(tmp_path, "eager", 1.0, sampled=7)]), 1)
 
 
 def test_a_contestant_ends_with_its_context(tmp_path):
