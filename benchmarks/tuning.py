@@ -49,8 +49,8 @@ CANDIDATES: dict[Kind, tuple[Settings, ...]] = {
     "sampling": (
         {"enforce_eager": True, "max_num_seqs": 512},
         {"enforce_eager": True, "max_num_seqs": 128},
-        {"enforce_eager": True, "max_num_seqs": 512, "block_size": 16},
         {"enforce_eager": False, "max_num_seqs": 512},
+        {"enforce_eager": False, "max_num_seqs": 128},
     ),
 }
 
