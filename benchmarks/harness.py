@@ -133,6 +133,11 @@ class Turns:
         """Of every repetition."""
         return [one["seconds"] for one in self.repetitions]
 
+    @property
+    def processor_seconds(self) -> list[float]:
+        """Of every repetition; what somebody else did meanwhile is not in them."""
+        return [one["processor_seconds"] for one in self.repetitions]
+
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""
         return {

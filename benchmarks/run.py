@@ -61,6 +61,7 @@ def measure(entry: Entry, repetitions: int, threads: int) -> dict[str, Any]:
         "peer": other.name,
         "contestants": {name: one.to_json() for name, one in turns.items()},
         "ratio": ratios(turns[OURS.name].seconds, turns[other.name].seconds),
+        "processor_ratio": ratios(turns[OURS.name].processor_seconds, turns[other.name].processor_seconds),
         "least": least,
         "busy": busy(turns, threads),
         "took": round(time.monotonic() - began),
@@ -81,6 +82,7 @@ def line(result: Mapping[str, Any]) -> str:
     return (
         f"{result['work']['name']:22s} {ours['median']:8.2f} s {theirs['median']:8.2f} s {result['peer']:5s} "
         f"{rate:9,.0f} tokens/s {ratio['median']:6.2f} x [{ratio['least']:.2f}, {ratio['most']:.2f}]{wanted}"
+        f" processor {result['processor_ratio']['median']:.2f} x"
         f"  least {result['least']['seconds']:.2f} s  busy {result['busy']:.0%}"
     )
 

@@ -6,7 +6,9 @@ the settings from there. This library gets no such help: its defaults are what a
 No candidates, because they are slower, change the numbers, or fail: gradient checkpointing (TRL's default); float32;
 packing and padding-free batches, which without FlashAttention are one long row under a mask, five to twelve times as
 slow; a static cache, which raises an error under autocast (torch 2.13, transformers 5.23); continuous batching in
-``GRPOTrainer``, which turns the weights that are trained into bfloat16 for good. ``torch.compile`` was not tried.
+``GRPOTrainer``, which turns the weights that are trained into bfloat16 for good. ``torch.compile`` was not tried
+with TRL. vLLM compiles unless ``enforce_eager`` is on, for which it needs a C++ compiler; where there is none, tuning
+leaves these candidates out.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from benchmarks.harness import HERE, ContestantFailed
 FILE = HERE / "results" / "peer_settings.json"
 EVERYTHING = 1 << 20
 """Rows per pass: the whole step in one."""
+TOKENS_PER_PASS = 1 << 15
+"""Attention by products keeps a matrix per head, row and layer; more long rows than this would not fit into 16 GiB."""
 
 Settings = Mapping[str, Any]
 Seconds = Callable[[Work, Settings], float]
@@ -60,7 +64,7 @@ def settings_of(work: Work, file: Path = FILE) -> Settings:
     tried = stored(file).get(shape(work), [])
     worked = [one for one in tried if one["seconds"] is not None]
     if not worked:
-        return CANDIDATES[work.kind][0]
+        return possible(work)[0]
     fastest: Settings = min(worked, key=lambda one: one["seconds"])["settings"]
     return fastest
 
@@ -80,18 +84,21 @@ def stored(file: Path = FILE) -> dict[str, list[dict[str, Any]]]:
 def tune(works: Sequence[Work], seconds: Seconds, file: Path = FILE) -> None:
     """Try every candidate on every work, and keep how long it took."""
     for name, work in {shape(work): work for work in works}.items():
-        tried = [{"settings": dict(one), "seconds": _attempt(work, one, seconds)} for one in _possible(work)]
+        tried = [{"settings": dict(one), "seconds": _attempt(work, one, seconds)} for one in possible(work)]
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps({**stored(file), name: tried}, indent=1, ensure_ascii=False) + "\n")
 
 
-def _possible(work: Work) -> list[Settings]:
-    """The candidates that cut the step into equal passes."""
-    return [
-        one
-        for one in CANDIDATES[work.kind]
-        if (rows := one.get("rows_per_pass", EVERYTHING)) == EVERYTHING or (rows < work.rows and work.rows % rows == 0)
-    ]
+def possible(work: Work) -> list[Settings]:
+    """The candidates that cut the step into equal passes, none of them too large for memory."""
+    return [one for one in CANDIDATES[work.kind] if work.kind == "sampling" or _fits(work, one["rows_per_pass"])]
+
+
+def _fits(work: Work, rows_per_pass: int) -> bool:
+    rows = min(rows_per_pass, work.rows)
+    tokens = rows * (work.prompt_tokens + work.completion_tokens)
+    in_parts = rows_per_pass == EVERYTHING or rows_per_pass < work.rows
+    return in_parts and work.rows % rows == 0 and tokens <= TOKENS_PER_PASS
 
 
 def _attempt(work: Work, settings: Settings, seconds: Seconds) -> float | None:

@@ -69,3 +69,11 @@ def test_only_candidates_that_cut_the_step_evenly_are_tried(tmp_path):
     tried = []
     tuning.tune([DENSE], lambda work, settings: tried.append(settings["rows_per_pass"]) or 1.0, tmp_path / "x.json")
     assert set(tried) == {tuning.EVERYTHING, 32, 8}
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.work.name)
+def test_every_work_has_a_candidate_that_fits_into_memory(entry):
+    for one in tuning.possible(entry.work):
+        rows = min(one.get("rows_per_pass", 1), entry.work.rows)
+        assert rows * (entry.work.prompt_tokens + entry.work.completion_tokens) <= tuning.TOKENS_PER_PASS
+    assert tuning.possible(entry.work)
