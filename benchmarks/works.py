@@ -1,6 +1,6 @@
 """What is measured: the works, who does them, and what the ratio ought to be.
 
-Short sequences have 26 + 19 = 45 tokens, long ones 256 + 768 = 1,024 (896 + 128 at 100M). The number of sequences is
+Short sequences have 26 + 19 = 45 tokens, long ones 768 + 256 = 1,024 (896 + 128 at 100M). The number of sequences is
 as large as keeps a step of the slowest contestant below about 30 seconds.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from benchmarks.contestants.work import Kind, Work
 from benchmarks.models import SIZES
 
-SHORT, LONG, LONG_PROMPT = (26, 19), (256, 768), (896, 128)
+SHORT, LONG, LONGER_PROMPT = (26, 19), (768, 256), (896, 128)
 HINT = 8
 """Leading tokens of a short completion that unified fine-tuning is given."""
 
@@ -57,7 +57,7 @@ ENTRIES = (
     Entry(work("sft", "10M", SHORT, 128)),
     Entry(work("sft", "10M", LONG, 4)),
     Entry(work("sft", "100M", SHORT, 32), 1.3, quick=True),
-    Entry(work("sft", "100M", LONG_PROMPT, 1)),
+    Entry(work("sft", "100M", LONGER_PROMPT, 1)),
     Entry(dense("1M", SHORT, 64, 8), 3.0, quick=True),
     Entry(dense("1M", LONG, 20, 2), 3.0),
     Entry(dense("10M", SHORT, 40, 4), 3.0),
@@ -72,7 +72,7 @@ ENTRIES = (
     Entry(work("sampling", "10M", SHORT, 32, 8)),
     Entry(work("sampling", "10M", LONG, 4, 8)),
     Entry(work("sampling", "100M", SHORT, 8, 8), 1.0, quick=True),
-    Entry(work("sampling", "100M", LONG_PROMPT, 1, 8), 1.0),
+    Entry(work("sampling", "100M", LONGER_PROMPT, 1, 8), 1.0),
     Entry(work("uft", "1M", SHORT, 64, 8, 64), quick=True),
     Entry(work("uft", "10M", SHORT, 40, 4, 40)),
 )

@@ -39,11 +39,13 @@ def verify(response: str, example: Example) -> Verdict:
 
 
 def examples(work: Work, count: int) -> Iterator[Example]:
-    """The rows of a step, over and over; every example has texts of its own in memory."""
+    """The rows of a step, over and over, with other last tokens; every example has texts of its own in memory."""
     chosen = rows(work, 0)
     for number in range(count):
-        row, mark = chosen[number % len(chosen)], [1 + number % (work.vocabulary - 1)]
-        yield example(number, replace(row, prompt=row.prompt[:-1] + mark), work.hint_tokens)
+        turn, index = divmod(number, len(chosen))
+        row = chosen[index]
+        last = (row.prompt[-1] + turn - 1) % (work.vocabulary - 1) + 1
+        yield example(number, replace(row, prompt=[*row.prompt[:-1], last]), work.hint_tokens)
 
 
 def stage(work: Work, examples_count: int | None = None) -> Stage:

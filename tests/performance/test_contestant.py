@@ -5,7 +5,7 @@ import torch
 
 from benchmarks import models
 from benchmarks.contestants.with_posttrain import examples, repetition, stage
-from benchmarks.contestants.work import END, Work
+from benchmarks.contestants.work import END, Work, rows, text
 from posttrain.loading import load_policy
 from posttrain.runtime import local_runtime
 
@@ -52,6 +52,7 @@ def test_no_text_can_end_early(folder):
 def test_a_larger_data_set_has_other_examples_and_the_same_step():
     chosen = list(examples(WORKS["sft"], 10))
     assert len({one.id for one in chosen}) == len({one.prompt for one in chosen}) == 10
+    assert [one.prompt for one in chosen[:3]] == [text(row.prompt) for row in rows(WORKS["sft"], 0)]
     small, large = stage(WORKS["sft"]), stage(WORKS["sft"], 10)
     assert len(large.streams[0].examples) == 10
     assert small.streams[0].prompts_per_step == large.streams[0].prompts_per_step == 3
