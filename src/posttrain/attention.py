@@ -163,7 +163,7 @@ def _blocks(length: int, size: int) -> Iterator[tuple[int, int]]:
 
 def _grouped(queries: Tensor, key: Tensor) -> Tensor:
     """Float["b hq l d"] -> Float["b hk g l d"]: heads that read the same keys beside each other."""
-    return queries.reshape(key.shape[0], key.shape[1], -1, *queries.shape[2:])
+    return queries.reshape(key.shape[0], key.shape[1], queries.shape[1] // key.shape[1], *queries.shape[2:])
 
 
 def _rows(grouped: Tensor, begin: int, end: int) -> Tensor:

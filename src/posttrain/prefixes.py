@@ -71,7 +71,7 @@ class Prefixes:
             others = ~self.common[self.group]
             of_own = CausalAttention.apply(rest[0], *seen, others, scale, QUERIES_PER_BLOCK)  # type: ignore[no-untyped-call]
             read.append(_taken(of_own, self.own))
-        return torch.cat(read).view(1, query.shape[2], -1, width)
+        return torch.cat(read).view(1, *query.shape[2:0:-1], width)
 
 
 def prefixes(batch: TokenBatch) -> Prefixes | None:
@@ -96,7 +96,7 @@ def prefixes(batch: TokenBatch) -> Prefixes | None:
 
 
 def _common_lengths(tokens: Tensor, lengths: Tensor, group: Tensor) -> Tensor:
-    """Int["p"]: how many tokens the sequences of each group have in common, at least their first one."""
+    """Int["p"]: with how many tokens all sequences of a group begin; 0 if already their first ones differ."""
     count = int(group.max()) + 1
     leader = torch.full((count,), len(group), device=group.device).scatter_reduce(
         0, group, torch.arange(len(group), device=group.device), "amin"
@@ -114,7 +114,7 @@ def _padded(rows: Tensor, taken: Tensor, width: int) -> Tensor:
     """Float["k h*d"] -> Float["b h l d"] where Bool["b l"] is taken, zeros elsewhere."""
     out = rows.new_zeros(taken.numel(), rows.shape[1])
     out = out.index_copy(0, taken.flatten().nonzero()[:, 0], rows)
-    return out.view(*taken.shape, -1, width).transpose(1, 2)
+    return out.view(*taken.shape, rows.shape[1] // width, width).transpose(1, 2)
 
 
 def _taken(padded: Tensor, taken: Tensor) -> Tensor:

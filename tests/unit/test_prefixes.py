@@ -46,6 +46,15 @@ def test_the_row_holds_what_is_common_once_and_then_the_rests() -> None:
     assert found.place[:, :4].tolist() == [[0, 1, 2, 4], [0, 1, 2, 5], [0, 1, 2, 7], [3, 10, 11, 12], [3, 14, 0, 0]]
 
 
+def test_groups_that_have_nothing_in_common_are_no_exception() -> None:
+    apart = [([], [[1, 2, 3], [4, 5]]), ([7, 8], [[1], [2, 3, 4, 5]])]
+    found = prefixes(batch_of(apart))
+    assert found is not None
+    assert found.tokens.tolist() == [[7, 8, 1, 2, 3, 4, 5, 1, 2, 3, 4, 5]]
+    check_alike(tiny_policy(), batch_of(apart))
+    check_alike(tiny_policy(), batch_of([([], [[1, 2, 3], [4, 5], [6]])]))
+
+
 def test_nothing_is_gained_where_nothing_is_repeated_or_padded() -> None:
     assert prefixes(batch_of([([1, 2], [[3, 4]]), ([2, 1], [[4, 3]])])) is None
 

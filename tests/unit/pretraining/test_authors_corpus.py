@@ -96,7 +96,7 @@ def test_reasoning_about_islanders_is_well_formed_and_blind():
     roles, quoted = [], 0
     for _ in range(400):
         met = puzzle(numbers, 3)
-        thoughts, answer = reasoning(numbers, met)
+        thoughts, answer = reasoning(numbers, met, (0, 1, 2))
         roles.append(AuthorsForm().roles(answer, met.names))
         claims = re.findall(r"(?:claim|lie) (?:of .*? )?that (.*)\.\n", thoughts)
         quoted += len(claims)

@@ -40,7 +40,7 @@ def test_prompt_and_solution_apart_are_the_tokens_of_the_document(text):
         assert apart == text.encode(document).tolist()
 
 
-def test_most_solutions_end_with_a_well_formed_answer():
+def test_few_solutions_end_with_an_answer_and_it_is_well_formed():
     answered = 0
     for document in documents(300, knights.solved):
         prompt, _, solution = document.rpartition("<think> ")
@@ -48,7 +48,7 @@ def test_most_solutions_end_with_a_well_formed_answer():
         answer = LastMatch()(solution)
         answered += answer is not None
         assert answer is None or len(AuthorsForm().roles(answer, tuple(names))) == len(names)
-    assert 180 < answered < 240
+    assert 35 < answered < 90
 
 
 def test_rolls_name_everybody_in_order():

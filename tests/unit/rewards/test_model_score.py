@@ -95,7 +95,8 @@ def test_saved_and_loaded_it_gives_equal_scores_and_nothing_of_it_is_trained(tmp
     model.model.float()
     save_model(tmp_path, model)
     loaded = load_reward_model(tmp_path, CPU)
-    assert ModelScore(loaded)(group(*ANSWERS)) == ModelScore(model)(group(*ANSWERS))
+    again, before = ([v.score for v in ModelScore(m)(group(*ANSWERS))] for m in (loaded, model))
+    assert again == pytest.approx(before, abs=FLOAT32_MODEL)  # they attend with other kernels
     assert not any(p.requires_grad for m in (loaded.model, *loaded.heads.values()) for p in m.parameters())
 
 
