@@ -16,7 +16,13 @@ from torch.autograd.function import once_differentiable
 
 BLOCKED = "posttrain_blocked"
 """The name under which transformers finds this attention."""
+SHARED = "posttrain_shared"
+"""Its name in models of which it is known that they ask it, and it alone, who reads what."""
 QUERIES_PER_BLOCK = 128
+KEPT_LENGTH = 512
+"""Up to as many keys, what the softmax gave is kept for the backward pass; beyond, it is computed again."""
+FUSED_LENGTH = 1024
+"""From as many tokens on the fused kernels are faster in float32."""
 
 
 class Reader(Protocol):
@@ -35,28 +41,14 @@ class Apart(Protocol):
         ...
 
 
-def choose_attention(model: Any) -> None:
-    """Let a model on a CPU attend in blocks, if the fused kernels could compute its attention as well.
-
-    Args:
-        model: a Hugging Face model, with the attention that transformers chose for it.
-    """
-    config = model.config
-    softcapped = getattr(config, "attn_logit_softcapping", None) is not None  # Gemma 2; no fused kernel caps
-    if softcapped:
-        model.set_attn_implementation("eager")
-    elif model.device.type == "cpu" and config._attn_implementation == "sdpa" and model._supports_attention_backend:
-        _register()
-        model.set_attn_implementation(BLOCKED)
-
-
-def _register() -> None:
-    """Make the attention known to transformers; to do it twice changes nothing."""
+def register() -> None:
+    """Make the attention known to transformers under both names; to do it twice changes nothing."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
-    AttentionInterface.register(BLOCKED, attend)
-    AttentionMaskInterface.register(BLOCKED, sdpa_mask)
+    for name in (BLOCKED, SHARED):
+        AttentionInterface.register(name, attend)
+        AttentionMaskInterface.register(name, sdpa_mask)
 
 
 def attend(
@@ -95,14 +87,20 @@ def attend(
         return readers[int(module.layer_idx)].attend(query, scale).transpose(1, 2), None  # type: ignore[arg-type]
     if texts is not None:
         return texts.attend(query, key, value, scale), None
-    length = query.shape[2]
-    if attention_mask is not None or length == 1 or length != key.shape[2] or value.shape[3] != key.shape[3]:
+    if _is_left_to_fused_kernels(query, key, value, attention_mask):
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scale, **features
         )
     # Rotations are computed in float32, and autocast does not reach into the function.
     typed = (query.to(value.dtype), key.to(value.dtype), value)
     return CausalAttention.apply(*typed, None, scale, QUERIES_PER_BLOCK).transpose(1, 2), None  # type: ignore[no-untyped-call]
+
+
+def _is_left_to_fused_kernels(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> bool:
+    """Steps of decoding, padding on the left, values of another width; and what they are faster at."""
+    length = query.shape[2]
+    other = mask is not None or length == 1 or length != key.shape[2] or value.shape[3] != key.shape[3]
+    return other or (length >= FUSED_LENGTH and value.dtype is torch.float32)
 
 
 class CausalAttention(torch.autograd.Function):
@@ -131,23 +129,30 @@ class CausalAttention(torch.autograd.Function):
         for begin, end in _blocks(query.shape[2], queries_per_block):
             products = _rows(grouped, begin, end) @ key[:, :, : before + end].transpose(2, 3)
             weights = _softmax(products, end - begin, padding, scale).to(query.dtype)
+            del products
             out[:, :, :, begin:end] = (weights @ value[:, :, : before + end]).view_as(out[:, :, :, begin:end])
-            kept.append(weights)
-        ctx.save_for_backward(query, key, value, *kept)
+            if key.shape[2] <= KEPT_LENGTH:
+                kept.append(weights)
+        ctx.save_for_backward(query, key, value, padding, *kept)
         ctx.scale, ctx.queries_per_block = scale, queries_per_block
         return out.view(query.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of query, key and value; what is kept of the forward pass are the weights."""
-        query, key, value, *kept = ctx.saved_tensors
+        """Gradients of query, key and value."""
+        query, key, value, padding, *kept = ctx.saved_tensors
         grouped, above, before = _grouped(query, key), _grouped(gradient, key), key.shape[2] - query.shape[2]
         wide = torch.promote_types(query.dtype, torch.float32)
         of_query = torch.empty_like(grouped)
         of_key, of_value = (torch.zeros(key.shape, dtype=wide, device=key.device) for _ in range(2))
-        for (begin, end), weights in zip(_blocks(query.shape[2], ctx.queries_per_block), kept, strict=True):
+        for at, (begin, end) in enumerate(_blocks(query.shape[2], ctx.queries_per_block)):
             rows, seen = _rows(above, begin, end), before + end
+            if kept:
+                weights = kept[at]
+            else:
+                products = _rows(grouped, begin, end) @ key[:, :, :seen].transpose(2, 3)
+                weights = _softmax(products, end - begin, padding, ctx.scale).to(query.dtype)
             of_value[:, :, :seen] += weights.transpose(2, 3) @ rows
             of_weights = (rows @ value[:, :, :seen].transpose(2, 3)).to(wide)
             of_products = torch.ops.aten._softmax_backward_data(of_weights, weights.to(wide), -1, wide)

@@ -150,20 +150,23 @@ def minibatches(
 
 
 def microbatches(
-    sequences: Sequence[TrainingSequence], tokens_per_microbatch: int, whole_groups: bool = False
+    sequences: Sequence[TrainingSequence],
+    tokens_per_microbatch: int,
+    whole_groups: bool = False,
+    beside_each_other: bool = False,
 ) -> Iterator[list[TrainingSequence]]:
     """Cut a minibatch by a budget of padded tokens, longest first, so that little is padding.
-
-    Sequences of a group stand beside each other: what they have in common may pass a model once.
 
     Args:
         sequences: the minibatch.
         tokens_per_microbatch: the budget; a sequence, or a group that must stay whole, goes beyond it alone.
         whole_groups: never part the sequences of a group.
+        beside_each_other: keep them beside each other, so that what they have in common may pass a model once.
     """
     groups: dict[Hashable, list[TrainingSequence]] = {}
+    together = whole_groups or beside_each_other
     for sequence in sequences:
-        groups.setdefault(sequence.group, []).append(sequence)
+        groups.setdefault(sequence.group if together else sequence.uid, []).append(sequence)
     ordered = [sorted(group, key=_longest_first) for group in groups.values()]
     ordered.sort(key=lambda group: _longest_first(group[0]))
     units = ordered if whole_groups else [[sequence] for group in ordered for sequence in group]

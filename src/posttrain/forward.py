@@ -193,19 +193,12 @@ class Forward:
         return self._pass(output_hidden_states=True).hidden_states  # type: ignore[no-any-return]
 
     def _shared_pass(self, shared: Prefixes) -> Tensor:
-        """Float["b l d"]; at padding it is the state of some token."""
         self._count_tokens()
-        # What is four-dimensional is not looked into by the model, and the texts' attention needs no mask.
-        mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=shared.tokens.device)
-        asked = {"input_ids": shared.tokens, "position_ids": shared.positions, "attention_mask": mask}
         with torch.set_grad_enabled(self._gradients), autocast(self.policy):
-            states = self.policy.model.base_model(**asked, use_cache=False, texts=shared).last_hidden_state[0]
-            if shared.reads != int(self.policy.model.config.num_hidden_layers):
-                raise RuntimeError("the model does not pass the texts on to its attention, which would not part them")
-            rows: Tensor = states.index_select(0, shared.place.flatten())
-        return rows.view(*shared.place.shape, -1)
+            return shared.pass_through(self.policy.model)
 
     def _count_tokens(self) -> None:
+        # As if each sequence passed by itself, so that the count says what was asked for on whatever machine.
         tokens = int(self.batch.attention_mask.sum())
         self.policy.tokens_passed += tokens
         self.policy.tokens_differentiated += tokens if self._gradients else 0

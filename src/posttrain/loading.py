@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from posttrain.attention import choose_attention
 from posttrain.errors import UserError
 from posttrain.model_folder import check_model, check_model_folder, located
 from posttrain.policy import Policy
+from posttrain.prefixes import choose_attention
 from posttrain.runtime import LocalRuntime
 from posttrain.text import Text
 

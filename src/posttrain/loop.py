@@ -20,17 +20,14 @@ from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.errors import UserError
 from posttrain.forward import Forward
 from posttrain.policy import Policy
+from posttrain.prefixes import can_share
 from posttrain.protocols import Attached, Engine, SelectionSession, Term
 from posttrain.recipe import Workspace
 from posttrain.runtime import LocalRuntime
+from posttrain.spent import Spent, count
 from posttrain.stage import Stage
 from posttrain.stopwatch import phase
-from posttrain.types import Origin, Progress, TrainingSequence
-
-UNSCORABLE_LIMIT = 0.01
-"""The run stops when more than this share of all answers could not be judged."""
-UNSCORABLE_GRACE = 100
-"""Answers judged before the limit applies."""
+from posttrain.types import Progress, TrainingSequence
 
 
 class NonFinite(Exception):
@@ -39,28 +36,6 @@ class NonFinite(Exception):
     The update that showed it is not made. Earlier updates of the same step are: where a collection is trained on in
     several updates, the weights are those of before that update, not of before the step.
     """
-
-
-class TooManyUnscorable(Exception):
-    """The verifier fails too often for its verdicts to be a reward."""
-
-
-@dataclass
-class Spent:
-    """What a run has used up so far; travels through checkpoints.
-
-    ``flops`` counts 2 per parameter and token of a pass, of the policy and of frozen ones each with its own size, and 4
-    more where it has a gradient.
-    """
-
-    completions_sampled: int = 0
-    tokens_sampled: int = 0
-    tokens_trained: int = 0
-    answers_judged: int = 0
-    answers_unscorable: int = 0
-    updates: int = 0
-    flops: float = 0.0
-    seconds: float = 0.0
 
 
 @dataclass
@@ -205,7 +180,7 @@ def one_step(session: Session, runtime: LocalRuntime) -> StepRecord:
     session.engine.load(policy, version=now.step)
     collection = collect(stage, session.engine, policy.text, now)
     refuse_overlong(collection.sequences, policy.context)
-    _count(session, collection)
+    count(session.spent, session.policy, collection)
     before = _work(session)
     with phase("annotate"):
         sequences = annotate(collection.sequences, policy, session.frozen, stage)
@@ -219,10 +194,10 @@ def one_step(session: Session, runtime: LocalRuntime) -> StepRecord:
         with phase("optimiser"):
             norms.append(_update(session, runtime, now))
     session.spent.flops += _work(session) - before
-    count = max(1, len(norms))
+    updates = max(1, len(norms))
     seconds = time.perf_counter() - began
     session.spent.seconds += seconds
-    mean_losses = {name: value / count for name, value in losses.items()}
+    mean_losses = {name: value / updates for name, value in losses.items()}
     norm = sum(norms) / len(norms) if norms else math.nan
     return StepRecord(now, collection, mean_losses, norm, stage.learning_rate_at(now), skipped, seconds)
 
@@ -235,7 +210,7 @@ def _gradient(
     weighed = weigh(minibatch, stage.terms, runtime.total)
     alive = [s for s in weighed if not all(_inert(term, s) for term in stage.terms)]
     prepared = {t.prepare.provides: t.prepare(weighed, policy, budget) for t in stage.terms if t.prepare is not None}
-    for rows in microbatches(alive, budget, stage.whole_groups):
+    for rows in microbatches(alive, budget, stage.whole_groups, can_share(policy.model)):
         with phase("forward"):
             loss = _loss(session, rows, prepared, now, losses)
         if not bool(torch.isfinite(loss)):
@@ -299,19 +274,3 @@ def _update(session: Session, runtime: LocalRuntime, now: Progress) -> float:
         session.adapter.after_update(session.optimiser, now)
     session.spent.updates += 1
     return norm
-
-
-def _count(session: Session, collection: Collection) -> None:
-    """Add up what was sampled and judged, and stop where verdicts fail too often."""
-    spent, written = session.spent, [r for r in collection.rollouts if r.ended != "given"]
-    spent.completions_sampled += len(written)
-    spent.tokens_sampled += sum(int((r.origin == int(Origin.SAMPLED)).sum()) for r in collection.rollouts)
-    spent.flops += 2.0 * session.policy.parameters_count * sum(len(r.tokens) for r in written)
-    spent.answers_judged += sum(1 for r in collection.rollouts if r.verdict is not None)
-    spent.answers_unscorable += collection.unscorable
-    judged, failed = spent.answers_judged, spent.answers_unscorable
-    if judged >= UNSCORABLE_GRACE and failed > UNSCORABLE_LIMIT * judged:
-        raise TooManyUnscorable(
-            f"{failed} of {judged} answers could not be judged (limit {UNSCORABLE_LIMIT:.0%}); "
-            "look at their reasons in rollouts.jsonl and mend the verifier or its time limit"
-        )

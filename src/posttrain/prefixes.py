@@ -12,17 +12,55 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from posttrain.attention import BLOCKED, QUERIES_PER_BLOCK, CausalAttention
+from posttrain.attention import BLOCKED, QUERIES_PER_BLOCK, SHARED, CausalAttention, register
 from posttrain.types import TokenBatch
 
 WORTH_SHARING = 0.1
 """Sequences are passed together if at least this share of the batch's places is padding or repetition."""
 
 
+def choose_attention(model: Any) -> None:
+    """Let a model on a CPU attend in blocks, and share what its sequences have in common, where both are right.
+
+    Args:
+        model: a Hugging Face model, with the attention that transformers chose for it.
+    """
+    config = model.config
+    if getattr(config, "attn_logit_softcapping", None) is not None:  # Gemma 2; no fused kernel caps
+        model.set_attn_implementation("eager")
+    elif model.device.type == "cpu" and config._attn_implementation == "sdpa" and model._supports_attention_backend:
+        register()
+        model.set_attn_implementation(SHARED if _holds_every_token(config) and _parts_texts(model) else BLOCKED)
+
+
 def can_share(model: Any) -> bool:
     """Whether a model attends in a way that can be told which tokens belong together."""
-    kinds = getattr(model.config, "layer_types", None) or ["full_attention"]
-    return model.config._attn_implementation == BLOCKED and set(kinds) == {"full_attention"}
+    return bool(model.config._attn_implementation == SHARED)
+
+
+def _holds_every_token(config: Any) -> bool:
+    """Whether no layer forgets, as those with a sliding window do."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
+
+
+def _parts_texts(model: Any) -> bool:
+    """Whether two sequences that begin alike get the same states together and apart: some models add masks or values.
+
+    Measured once, with the weights as they are; what fails here would fail, or be wrong, in training.
+    """
+    tokens = torch.tensor([[1, 2, 3, 4, 5], [1, 2, 3, 6, 7]], device=model.device) % int(model.config.vocab_size)
+    together = _as_one_row(tokens, torch.full((2,), tokens.shape[1]), torch.zeros(2, dtype=torch.long))
+    with torch.no_grad():
+        apart = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+        model.set_attn_implementation(SHARED)
+        try:
+            states = together.pass_through(model)
+        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
+            return False
+    return bool(torch.allclose(states, apart, rtol=1e-3, atol=1e-3))
 
 
 @dataclass(eq=False)
@@ -46,6 +84,20 @@ class Prefixes:
     own: Tensor
     group: Tensor
     reads: int = 0
+
+    def pass_through(self, model: Any) -> Tensor:
+        """Float["b l d"]: the model's last states of every token of the batch; at padding, of some token.
+
+        Raises:
+            RuntimeError: the model does not ask its attention to part the texts.
+        """
+        # What is four-dimensional is not looked into by the model, and attention to texts needs no mask.
+        mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.tokens.device)
+        asked = {"input_ids": self.tokens, "position_ids": self.positions, "attention_mask": mask}
+        states = model.base_model(**asked, use_cache=False, texts=self).last_hidden_state[0]
+        if self.reads != int(model.config.num_hidden_layers):
+            raise RuntimeError("the model does not pass the texts on to its attention, which would not part them")
+        return states.index_select(0, self.place.flatten()).view(*self.place.shape, -1)  # type: ignore[no-any-return]
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Every token reads the tokens before it in its own sequence, and itself.
@@ -76,14 +128,17 @@ class Prefixes:
 
 def prefixes(batch: TokenBatch) -> Prefixes | None:
     """How a batch becomes one row, or ``None`` if that would leave out too little."""
-    tokens, taken = batch.tokens, batch.attention_mask.bool()
-    lengths = taken.sum(1)
     _, group = torch.unique(batch.group, return_inverse=True)
+    made = _as_one_row(batch.tokens, batch.attention_mask.sum(1), group)
+    return made if made.tokens.numel() <= (1 - WORTH_SHARING) * batch.tokens.numel() else None
+
+
+def _as_one_row(tokens: Tensor, lengths: Tensor, group: Tensor) -> Prefixes:
+    """Int["b l"] right-padded, Int["b"] their lengths and Int["b"] their groups, numbered from 0."""
+    taken = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
     common = _common_lengths(tokens, lengths, group)
     begins, rests = common.cumsum(0) - common, lengths - common[group]
     passed = int(common.sum() + rests.sum())
-    if passed > (1 - WORTH_SHARING) * tokens.numel():
-        return None
     at = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
     rest_begins = common.sum() + rests.cumsum(0) - rests
     in_common = begins[group][:, None] + at

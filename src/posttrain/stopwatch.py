@@ -16,9 +16,18 @@ PHASES = ("prefill", "decode", "verify", "annotate", "forward", "backward", "opt
 
 @dataclass
 class Stopwatch:
-    """Adds up seconds by phase."""
+    """Adds up seconds by phase; a phase within another one stops that one's time."""
 
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    within: list[str] = field(default_factory=list)
+    since: float = 0.0
+
+    def turn(self) -> None:
+        """Give the innermost phase the time since the last turn."""
+        now = _now()
+        if self.within:
+            self.seconds[self.within[-1]] += now - self.since
+        self.since = now
 
     def take(self) -> dict[str, float]:
         """The seconds since the last time, by phase; every phase is there."""
@@ -41,7 +50,7 @@ def watching(watch: Stopwatch | None) -> Iterator[None]:
 
 @contextmanager
 def phase(name: str) -> Iterator[None]:
-    """Time what happens within it, if anybody is watching. Phases do not contain each other.
+    """Time what happens within it, if anybody is watching.
 
     Args:
         name: one of ``PHASES``.
@@ -50,11 +59,13 @@ def phase(name: str) -> Iterator[None]:
     if watch is None:
         yield
         return
-    began = _now()
+    watch.turn()
+    watch.within.append(name)
     try:
         yield
     finally:
-        watch.seconds[name] += _now() - began
+        watch.turn()
+        watch.within.pop()
 
 
 def _now() -> float:

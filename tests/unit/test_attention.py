@@ -1,5 +1,7 @@
 """Attention in blocks against the fused kernels: values and gradients, whatever the lengths, heads and blocks."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
 from hypothesis import given
@@ -9,7 +11,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from fixtures.folders import CONTEXT, VOCABULARY, random_model
-from posttrain.attention import BLOCKED, QUERIES_PER_BLOCK, CausalAttention, choose_attention
+from posttrain.attention import QUERIES_PER_BLOCK, SHARED, CausalAttention
+from posttrain.prefixes import choose_attention
 from tolerances import FLOAT32_MODEL, MODEL, ROUNDING
 
 
@@ -18,6 +21,7 @@ def drawn(*shape: int, seed: int) -> Tensor:
     return numbers.requires_grad_(True)
 
 
+@pytest.mark.parametrize("kept_length", [0, 100])
 @given(
     length=some.integers(1, 20),
     heads=some.integers(1, 3),
@@ -25,12 +29,13 @@ def drawn(*shape: int, seed: int) -> Tensor:
     queries_per_block=some.integers(1, 24),
 )
 def test_values_and_gradients_are_those_of_the_fused_kernels(
-    length: int, heads: int, groups: int, queries_per_block: int
+    kept_length: int, length: int, heads: int, groups: int, queries_per_block: int
 ) -> None:
     query = drawn(2, heads * groups, length, 4, seed=0)
     key, value = drawn(2, heads, length, 4, seed=1), drawn(2, heads, length, 4, seed=2)
     above = drawn(2, heads * groups, length, 4, seed=3).detach()
-    ours = CausalAttention.apply(query, key, value, None, 0.3, queries_per_block)
+    with patch("posttrain.attention.KEPT_LENGTH", kept_length):
+        ours = CausalAttention.apply(query, key, value, None, 0.3, queries_per_block)
     repeated = (x.repeat_interleave(groups, 1) for x in (key, value))
     theirs = scaled_dot_product_attention(query, *repeated, is_causal=True, scale=0.3)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=ROUNDING)
@@ -53,7 +58,7 @@ def test_a_model_computes_the_same_with_it(architecture: str) -> None:
     tokens = torch.randint(1, VOCABULARY, (3, CONTEXT), generator=torch.Generator().manual_seed(0))
     before = model(input_ids=tokens, use_cache=False).logits
     choose_attention(model)
-    assert model.config._attn_implementation == BLOCKED
+    assert model.config._attn_implementation == SHARED
     torch.testing.assert_close(model(input_ids=tokens, use_cache=False).logits, before, rtol=0, atol=MODEL)
 
 

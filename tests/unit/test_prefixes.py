@@ -5,15 +5,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as some
 from torch import Tensor
+from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
 
-from fixtures.folders import ARCHITECTURES, float64_policy
+from fixtures.folders import ARCHITECTURES, CONTEXT, VOCABULARY, float64_policy, random_model
 from fixtures.models import tiny_policy
 from fixtures.sequences import sequence
-from posttrain.attention import choose_attention
-from posttrain.batching import collate
+from posttrain.attention import BLOCKED
+from posttrain.batching import collate, microbatches
 from posttrain.forward import Forward
 from posttrain.policy import Policy
-from posttrain.prefixes import can_share, prefixes
+from posttrain.prefixes import Prefixes, can_share, choose_attention, prefixes
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 from tolerances import GRADIENT, MODEL
 
@@ -111,3 +112,48 @@ def test_a_model_that_does_not_part_the_texts_is_refused(monkeypatch: pytest.Mon
     monkeypatch.setattr(type(policy.model.model), "forward", deaf)
     with pytest.raises(RuntimeError, match="part them"):
         logprobs_and_gradients(policy, batch_of(SHARED))
+
+
+def windowed(window: int | None) -> PreTrainedModel:
+    sizes = {"vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": CONTEXT}
+    return MistralForCausalLM(MistralConfig(**sizes, **heads, sliding_window=window))
+
+
+def test_a_layer_that_forgets_shares_nothing() -> None:
+    forgetful, other = windowed(6), windowed(None)
+    for model in (forgetful, other):
+        choose_attention(model)
+    assert not can_share(forgetful)
+    assert forgetful.config._attn_implementation == BLOCKED
+    assert can_share(other)
+
+
+def test_a_model_whose_attention_adds_to_the_mask_shares_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model("llama", initializer_range=0.3)
+    plain = Prefixes.attend
+
+    def biased(self: Prefixes, *given: Tensor) -> Tensor:
+        return plain(self, *given) + 1.0
+
+    monkeypatch.setattr(Prefixes, "attend", biased)
+    choose_attention(model)
+    assert not can_share(model)
+
+
+def test_a_model_that_refuses_the_texts_shares_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model("llama", initializer_range=0.3)
+    plain = type(model.model).forward
+
+    def narrow(self: object, input_ids: Tensor, use_cache: bool) -> object:
+        return plain(self, input_ids=input_ids, use_cache=use_cache)
+
+    monkeypatch.setattr(type(model.model), "forward", narrow)
+    choose_attention(model)
+    assert model.config._attn_implementation == BLOCKED
+
+
+def test_sequences_of_a_group_stand_beside_each_other_where_that_saves_something() -> None:
+    mixed = rows([([1], [[2] * 3, [2] * 9]), ([1], [[2] * 8, [2] * 4])])
+    assert [s.uid for part in microbatches(mixed, 100) for s in part] == [1, 2, 3, 0]
+    assert [s.uid for part in microbatches(mixed, 100, beside_each_other=True) for s in part] == [1, 0, 2, 3]

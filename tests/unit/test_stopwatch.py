@@ -1,5 +1,7 @@
 """Phases add up for who watches, and cost nothing for who does not."""
 
+from unittest.mock import patch
+
 import pytest
 
 from posttrain.stopwatch import PHASES, Stopwatch, phase, watching
@@ -26,3 +28,12 @@ def test_nobody_watches_outside_or_within_a_pause() -> None:
     with phase("decode"):
         pass
     assert not any(watch.take().values())
+
+
+def test_a_phase_within_another_stops_its_time() -> None:
+    watch = Stopwatch()
+    clock = patch("posttrain.stopwatch._now", iter(range(0, 100, 10)).__next__)
+    with watching(watch), clock, phase("decode"), phase("annotate"):  # from 0 to 30, and within it from 10 to 20
+        pass
+    taken = watch.take()
+    assert (taken["decode"], taken["annotate"]) == (20, 10)

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from posttrain.attention import BLOCKED
 from posttrain.engines.buffers import keep_rows, make_room
 from posttrain.engines.shared_prompts import SharedLayer, check_all_read, share
-from posttrain.engines.twins import twin
+from posttrain.engines.twins import Twin
 from posttrain.policy import Policy, autocast
+from posttrain.prefixes import can_share
 from posttrain.stopwatch import phase
 from posttrain.types import Completion, LogitsRule, Sampling
 
@@ -40,8 +40,10 @@ class HuggingFaceEngine:
     def __init__(self, rows_per_batch: int = 512, tokens_per_batch: int = 1 << 18) -> None:
         self._rows_per_batch = rows_per_batch
         self._tokens_per_batch = tokens_per_batch
-        self._twin: Policy | None = None
+        self._policy: Policy | None = None
+        self._twin: Twin | None = None
         self._version = -1
+        self._filled = False
 
     @property
     def version(self) -> int:
@@ -49,16 +51,26 @@ class HuggingFaceEngine:
         return self._version
 
     def load(self, policy: Policy, version: int) -> None:
-        """Take the policy's weights; in the type of its products, if that is another one than theirs."""
-        self._twin, self._version = twin(policy, self._twin), version
+        """Write with this policy's weights, as they are when it writes next."""
+        self._policy, self._version = policy, version
+        self._filled = False
+
+    def _ready(self) -> Policy:
+        """The loaded policy, in the type of its products."""
+        if self._policy is None:
+            raise RuntimeError("load a policy before generating")
+        if self._twin is None or not self._twin.is_of(self._policy):
+            self._twin = Twin(self._policy)
+        elif not self._filled:
+            self._twin.fill()
+        self._filled = True
+        return self._twin.policy
 
     def generate(
         self, prompts: Sequence[Tensor], sampling: Sampling, completions_per_prompt: int, generator: Generator
     ) -> list[list[Completion]]:
         """Continue every prompt; see :class:`posttrain.protocols.Engine`."""
-        if self._twin is None:
-            raise RuntimeError("load a policy before generating")
-        policy, n = self._twin, completions_per_prompt
+        policy, n = self._ready(), completions_per_prompt
         uniforms = torch.rand(len(prompts) * n, sampling.max_new_tokens, generator=generator)
         out: list[list[Completion]] = [[] for _ in prompts]
         for chosen in self._batches(prompts, n, sampling.max_new_tokens):
@@ -150,7 +162,8 @@ def _write(
         if sampling.rules:
             index = rows.index[rows.alive]
             chosen = [prompts[i // n] for i in index.tolist()]
-            logits[rows.alive] = _ruled(logits[rows.alive], sampling.rules, chosen, tokens[index, :step])
+            ruled = _ruled(logits[rows.alive], sampling.rules, chosen, tokens[index, :step])
+            logits[rows.alive] = ruled.to(logits.dtype)
         token, logprob = sample(logits, sampling.temperature, rows.uniforms[:, step])
         tokens[rows.index, step] = token.where(rows.alive, -1)
         logprobs[rows.index, step] = logprob.float()
@@ -164,8 +177,8 @@ def _write(
 def _begin(policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, uniforms: Tensor) -> tuple[Tensor, _Rows]:
     """Read every prompt once, and make ``n`` rows of it: Float["r v"] next-token logits, and the rows."""
     logits, cache, mask = _prefill(policy, prompts)
-    new, attention = sampling.max_new_tokens, policy.model.config._attn_implementation
-    readers = share(cache, mask, n, new) if attention == BLOCKED else None
+    new = sampling.max_new_tokens
+    readers = share(cache, mask, n, new) if can_share(policy.model) else None
     if readers is None:
         make_room(cache, n, new)
     position = mask.sum(1).repeat_interleave(n)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import CacheLayerMixin, DynamicLayer
+from transformers.cache_utils import CacheLayerMixin
 
 
 class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -119,7 +119,7 @@ class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
         return self._prompts[0].shape[2] + self._written[0].shape[2]
 
 
-def share(cache: Any, mask: Tensor, rows_per_prompt: int, new_tokens: int) -> list[SharedLayer] | None:
+def share(cache: Any, mask: Tensor, rows_per_prompt: int, new_tokens: int) -> list[SharedLayer]:
     """Turn a cache of prompts into one of rows that share them.
 
     Args:
@@ -129,10 +129,8 @@ def share(cache: Any, mask: Tensor, rows_per_prompt: int, new_tokens: int) -> li
         new_tokens: that are written to each row, at most.
 
     Returns:
-        Its layers, or ``None``, and then nothing was changed, if some layer does not hold every token of its past.
+        Its layers.
     """
-    if any(type(layer) is not DynamicLayer for layer in cache.layers):
-        return None
     padding = None if bool(mask.all()) else mask == 0
     cache.layers = [SharedLayer(c.keys, c.values, padding, rows_per_prompt, new_tokens) for c in cache.layers]
     return list(cache.layers)

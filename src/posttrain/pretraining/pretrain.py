@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from posttrain.attention import choose_attention
 from posttrain.batching import PerToken
 from posttrain.durations import Steps
 from posttrain.errors import UserError, unknown
 from posttrain.loop import StepRecord, start, train
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.policy import Policy
+from posttrain.prefixes import choose_attention
 from posttrain.pretraining.architecture import Shape, new_model
 from posttrain.pretraining.size import Size
 from posttrain.protocols import Term

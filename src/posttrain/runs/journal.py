@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from posttrain.loop import Spent, StepRecord
+from posttrain.loop import StepRecord
 from posttrain.runs import folder
+from posttrain.spent import Spent
 from posttrain.text import Text
 from posttrain.types import Origin, Rollout
 

@@ -10,12 +10,13 @@ from typing import Any
 
 from posttrain.errors import UserError
 from posttrain.evaluation.accuracy import summarise
-from posttrain.loop import NonFinite, Session, StepRecord, TooManyUnscorable, train
+from posttrain.loop import NonFinite, Session, StepRecord, train
 from posttrain.rewards.failure import VerifierError
 from posttrain.runs import checkpoint, folder
 from posttrain.runs.divergence import Diverged
 from posttrain.runs.interrupts import finish_the_step
 from posttrain.runs.prepare import Prepared
+from posttrain.spent import TooManyUnscorable
 from posttrain.stopwatch import Stopwatch, phase, watching
 
 SHOWN = 3

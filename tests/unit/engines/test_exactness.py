@@ -9,11 +9,11 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GemmaConfig, Gemma
 
 from fixtures.folders import CONTEXT, VOCABULARY, bpe_tokenizer, random_model
 from fixtures.sequences import sequence
-from posttrain.attention import choose_attention
 from posttrain.batching import collate
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.forward import Forward
 from posttrain.policy import Policy
+from posttrain.prefixes import choose_attention
 from posttrain.text import Text
 from posttrain.types import Origin, Sampling
 from tolerances import FLOAT32_MODEL

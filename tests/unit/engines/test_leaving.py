@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from fixtures.models import tiny_policy
-from posttrain.attention import choose_attention
 from posttrain.engines import huggingface
 from posttrain.engines.huggingface import HuggingFaceEngine, staying
 from posttrain.policy import Policy
+from posttrain.prefixes import choose_attention
 from posttrain.types import Completion, Sampling
 from tolerances import FLOAT32_RECORD
 
