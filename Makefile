@@ -5,7 +5,11 @@ STAMP := $(VENV)/.installed
 PYTHON ?= python3
 WORKERS ?= 2
 
-.PHONY: demo test check install claims claims-tune bench clean help
+CORE ?= 0
+TRL := benchmarks/.peers
+VLLM := benchmarks/.vllm
+
+.PHONY: demo test check install claims claims-tune bench bench-quick bench-tune peers clean help
 
 help:
 	@echo "make demo     train SFT, RFT and UFT side by side on the embedded model; the report opens from runs/demo/report.html"
@@ -13,7 +17,9 @@ help:
 	@echo "make check    ruff, mypy --strict, import contracts"
 	@echo "make claims   every claim of docs/claims.md, measured again with the settings chosen before"
 	@echo "make claims-tune   the same, with every arm tuned first (hours)"
-	@echo "make bench    speed, measured side by side"
+	@echo "make bench    speed, side by side with TRL and vLLM on processor core CORE=0 (an hour)"
+	@echo "make bench-quick   the works that say most (ten minutes)"
+	@echo "make bench-tune    look for the fastest settings of TRL and vLLM"
 
 # torch goes in first and alone: a looser request would pull the CUDA build.
 $(STAMP): constraints.txt pyproject.toml
@@ -44,8 +50,31 @@ claims: install
 claims-tune: install
 	$(BIN)/python claims/run.py --tune
 
-bench: install
-	$(BIN)/python benchmarks/speed.py
+# The peers live in environments of their own, so that their versions are theirs.
+$(TRL)/.installed: benchmarks/peers.txt
+	$(PYTHON) -m venv $(TRL)
+	$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' benchmarks/peers.txt)"
+	$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/peers.txt
+	@touch $@
+
+$(VLLM)/.installed: benchmarks/vllm.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' benchmarks/vllm.txt)"
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/vllm.txt
+	@touch $@
+
+peers: $(TRL)/.installed $(VLLM)/.installed
+
+bench: install peers
+	$(BIN)/python -m benchmarks.run --cores $(CORE)
+	$(BIN)/python -m benchmarks.decisions --core $(CORE)
+	$(BIN)/python -m benchmarks.growth --core $(CORE)
+
+bench-quick: install peers
+	$(BIN)/python -m benchmarks.run --quick --cores $(CORE)
+
+bench-tune: install peers
+	$(BIN)/python -m benchmarks.run --tune --cores $(CORE)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from claim import MEASURED_FILE, Claim
 from effects import anchor, effects
-from table import CLAIMS, Claim
+from outcomes import outcomes
+from table import CLAIMS
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "claims.md"
@@ -28,7 +30,8 @@ here was measured on a GPU.
 Arms are tuned on the validation split with seeds of their own, then measured on held-out problems, greedily, from
 scratch, without hints. Intervals of differences are 95% percentile intervals of a bootstrap over seeds and problems,
 paired by problem; a difference is *shown* if its interval excludes 0. Null and reversed results stay in the tables.
-Two learning rates of one arm stand in the order in which they were tuned, listed under each comparison.
+Two learning rates of one arm stand in the order in which they were tuned, listed under each comparison. Where something
+else than accuracy is measured, it is measured of the same models, problem by problem; tuning looks at accuracy alone.
 """
 
 
@@ -53,15 +56,16 @@ def summary() -> str:
         "## What was found",
         "",
         SUMMARY,
-        "| method | better than | points | 95% interval | seeds | | measured in |",
+        "| method | better than | in | by | 95% interval | seeds | | measured in |",
     ]
-    lines.append("|---|---|---|---|---|---|---|")
+    lines.append("|---|---|---|---|---|---|---|---|")
     for e in effects():
         name = f"`{e.arm}`" if e.arm == e.method else f"`{e.method}` ({e.arm})"
         verdict = e.verdict if e.verdict == "shown" else f"*{e.verdict}*"
-        interval = f"[{e.low:+.1f}, {e.high:+.1f}]"
+        what = e.outcome if e.better == "more" else f"{e.outcome} (less is better)"
         where = f"[{e.claim.name}](#{anchor(e.claim)})"
-        lines.append(f"| {name} | {e.baseline} | {e.difference:+.1f} | {interval} | {e.seeds} | {verdict} | {where} |")
+        cells = (name, e.baseline, what, e.size, e.interval, e.seeds, verdict, where)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join([*lines, ""])
 
 
@@ -75,7 +79,8 @@ def section(claim: Claim) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     lines += ["```", facts["command"], "```", "", f"{facts['machine']}; {versions}; {facts['seconds']} s in all.", ""]
     readings = ["Our reading:", "", *(f"- {reading}" for reading in claim.readings), ""] if claim.readings else []
-    return "\n".join([*lines, *(_PAGES[claim.page](folder)), *readings])
+    measured = outcomes(claim, folder) if (folder / MEASURED_FILE).exists() else []
+    return "\n".join([*lines, *(_PAGES[claim.page](folder)), *measured, *readings])
 
 
 def comparison(folder: Path) -> list[str]:
@@ -237,6 +242,11 @@ def shown(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
+def nothing_more(folder: Path) -> list[str]:
+    """What other measurements need, or what is shown by its outcomes alone."""
+    return []
+
+
 def in_order(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The methods in the order in which they first appear."""
     return list(dict.fromkeys(row["method"] for row in rows))
@@ -250,6 +260,8 @@ def read(path: Path) -> Any:
 _PAGES = {
     "base": base,
     "comparison": comparison,
+    "measured": nothing_more,
+    "preparation": nothing_more,
     "pretraining": pretraining,
     "real_data": real_data,
     "run": run,

@@ -21,9 +21,11 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+from claim import Claim
+from measuring import write_measured
 from page import write_page
 from real_data import write_checks
-from table import CLAIMS, Claim
+from table import CLAIMS
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,21 +33,31 @@ ROOT = Path(__file__).parent.parent
 def measure(claim: Claim, tune: bool) -> None:
     """Run the claim's command and keep its evidence."""
     out = ROOT / "runs" / "claims" / claim.name
-    if claim.page != "comparison":
+    if claim.page not in ("comparison", "measured"):
         shutil.rmtree(out, ignore_errors=True)
     line = " ".join(part for part in (claim.command, claim.tune if tune else chosen(claim)) if part)
     began = time.monotonic()
-    carry_out(line, out)
-    if claim.page == "real_data":
-        write_checks(out)
+    carry_out(claim, line, out)
     keep(claim, line, out, time.monotonic() - began)
 
 
-def carry_out(line: str, out: Path) -> None:
-    """Run a ``posttrain`` command with ``out`` as its folder."""
-    command = [*map(os.path.expandvars, shlex.split(line)), "--out", str(out)]
-    command[0] = str(Path(sys.executable).with_name("posttrain"))
-    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+def carry_out(claim: Claim, line: str, out: Path) -> None:
+    """Run a claim's command with ``out`` as its folder, and look at what it made.
+
+    Args:
+        claim: which.
+        line: its command with what was tuned; ``posttrain``, or a script of this folder.
+        out: where it writes.
+    """
+    program, *words = map(os.path.expandvars, shlex.split(line))
+    beside = Path(sys.executable).with_name(program)
+    subprocess.run(
+        [str(beside), *words, "--out", str(out)], check=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    if claim.page == "real_data":
+        write_checks(out)
+    if claim.measures:
+        write_measured(claim, out)
 
 
 def chosen(claim: Claim) -> str:

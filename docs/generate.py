@@ -32,7 +32,7 @@ from posttrain.tasks.tool_calls import ToolCalls
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "claims"))
-from effects import anchor, effects  # noqa: E402
+from effects import Effect, anchor, effects  # noqa: E402
 
 PAGES = ("README.md", "docs/methods.md", "docs/tasks.md", "docs/command-line.md")
 BLOCK = re.compile(r"<!-- generated: ([\w -]+) -->\n.*?<!-- end -->", re.DOTALL)
@@ -134,11 +134,18 @@ def measured(m: Method) -> str:
     if not own:
         return "Its effect has not been measured."
     lines = [
-        f"- {'' if e.arm == m.name else f'as `{e.arm}` '}against `{e.baseline}`: {e.difference:+.1f} points "
-        f"[{e.low:+.1f}, {e.high:+.1f}], {e.verdict} ([{e.claim.name}](claims.md#{anchor(e.claim)}))"
+        f"- {'' if e.arm == m.name else f'as `{e.arm}` '}against `{e.baseline}`: {outcome(e)}{e.size} "
+        f"{e.interval}, {e.verdict} ([{e.claim.name}](claims.md#{anchor(e.claim)}))"
         for e in own
     ]
     return "\n".join(["Measured:\n", *lines])
+
+
+def outcome(e: Effect) -> str:
+    """What was measured, where it is not the accuracy on the problems of the training."""
+    if e.outcome == "accuracy":
+        return ""
+    return f"{e.outcome}{'' if e.better == 'more' else ' (less is better)'} "
 
 
 def prose(docstring: str) -> str:

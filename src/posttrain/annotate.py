@@ -11,6 +11,7 @@ from torch import Tensor
 from posttrain.batching import collate, microbatches
 from posttrain.forward import Forward
 from posttrain.policy import Policy
+from posttrain.prefixes import can_share
 from posttrain.signals import OLD, role_and_quantity
 from posttrain.stage import Stage, Stream
 from posttrain.types import Origin, TrainingSequence
@@ -70,7 +71,7 @@ def _quantities(
 ) -> dict[str, dict[int, Tensor]]:
     """Per quantity, by the sequences' ``uid``: Float["l"]."""
     found: dict[str, dict[int, Tensor]] = {quantity: {} for quantity in quantities}
-    for rows in microbatches(sequences, tokens_per_microbatch):
+    for rows in microbatches(sequences, tokens_per_microbatch, beside_each_other=can_share(model.model)):
         batch = collate(rows, model.text.end, model.device)
         positions = batch.origin != int(Origin.PROMPT)
         positions[:, 0] = False

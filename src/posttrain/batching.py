@@ -150,27 +150,39 @@ def minibatches(
 
 
 def microbatches(
-    sequences: Sequence[TrainingSequence], tokens_per_microbatch: int, whole_groups: bool = False
+    sequences: Sequence[TrainingSequence],
+    tokens_per_microbatch: int,
+    whole_groups: bool = False,
+    beside_each_other: bool = False,
 ) -> Iterator[list[TrainingSequence]]:
     """Cut a minibatch by a budget of padded tokens, longest first, so that little is padding.
 
     Args:
         sequences: the minibatch.
         tokens_per_microbatch: the budget; a sequence, or a group that must stay whole, goes beyond it alone.
-        whole_groups: keep the sequences of a group together.
+        whole_groups: never part the sequences of a group.
+        beside_each_other: keep them beside each other, so that what they have in common may pass a model once.
     """
-    units: dict[Hashable, list[TrainingSequence]] = {}
+    groups: dict[Hashable, list[TrainingSequence]] = {}
+    together = whole_groups or beside_each_other
     for sequence in sequences:
-        units.setdefault(sequence.group if whole_groups else sequence.uid, []).append(sequence)
+        groups.setdefault(sequence.group if together else sequence.uid, []).append(sequence)
+    ordered = [sorted(group, key=_longest_first) for group in groups.values()]
+    ordered.sort(key=lambda group: _longest_first(group[0]))
+    units = ordered if whole_groups else [[sequence] for group in ordered for sequence in group]
     row: list[TrainingSequence] = []
-    for unit in sorted(units.values(), key=lambda u: (-max(len(s.tokens) for s in u), min(s.uid for s in u))):
-        longest = max(len(s.tokens) for s in (row or unit))
+    for unit in units:
+        longest = max(len(s.tokens) for s in (*row, *unit))
         if row and (len(row) + len(unit)) * longest > tokens_per_microbatch:
             yield row
             row = []
         row = row + unit
     if row:
         yield row
+
+
+def _longest_first(sequence: TrainingSequence) -> tuple[int, int]:
+    return -len(sequence.tokens), sequence.uid
 
 
 def collate(sequences: Sequence[TrainingSequence], padding_token: int, device: torch.device) -> TokenBatch:

@@ -11,6 +11,7 @@ import torch
 from posttrain.errors import UserError
 from posttrain.protocols import Engine
 from posttrain.stage import Stage, Stream
+from posttrain.stopwatch import phase
 from posttrain.text import Text
 from posttrain.types import Example, Group, Progress, Rollout, TrainingSequence
 
@@ -102,7 +103,8 @@ def refuse_overlong(sequences: Sequence[TrainingSequence], context: int) -> None
 def _judge(stream: Stream, group: Group) -> tuple[Rollout, ...]:
     if stream.reward is None:
         return tuple(group)
-    verdicts = stream.reward(group)
+    with phase("verify"):
+        verdicts = stream.reward(group)
     return tuple(dataclasses.replace(r, verdict=v) for r, v in zip(group, verdicts, strict=True))
 
 

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from posttrain.errors import UserError
 from posttrain.policy import Policy, autocast
+from posttrain.prefixes import Prefixes, can_share, prefixes
 from posttrain.types import Origin, TokenBatch
 
 LOGITS_AT_ONCE = 1 << 25
@@ -179,6 +180,10 @@ class Forward:
     def _last_layer(self) -> Tensor:
         if self._keeps_layers or "_every_layer" in self.__dict__:
             return self._every_layer[-1]
+        plain = self._inputs is None and self._parameters is None
+        shared = prefixes(self.batch) if plain and can_share(self.policy.model) else None
+        if shared is not None:
+            return self._shared_pass(shared)
         return self._pass(output_hidden_states=False).last_hidden_state  # type: ignore[no-any-return]
 
     @cached_property
@@ -187,15 +192,24 @@ class Forward:
             raise RuntimeError("layers are read before anything else, or announced: put 'layers' in needs")
         return self._pass(output_hidden_states=True).hidden_states  # type: ignore[no-any-return]
 
+    def _shared_pass(self, shared: Prefixes) -> Tensor:
+        self._count_tokens()
+        with torch.set_grad_enabled(self._gradients), autocast(self.policy):
+            return shared.pass_through(self.policy.model)
+
+    def _count_tokens(self) -> None:
+        # As if each sequence passed by itself, so that the count says what was asked for on whatever machine.
+        tokens = int(self.batch.attention_mask.sum())
+        self.policy.tokens_passed += tokens
+        self.policy.tokens_differentiated += tokens if self._gradients else 0
+
     def _pass(self, output_hidden_states: bool) -> Any:
         # Rows are padded on the right, so causal attention alone keeps real tokens from seeing padding; without an
         # explicit mask the attention kernels take their fast causal path.
         what = {"input_ids": self.batch.tokens} if self._inputs is None else {"inputs_embeds": self._inputs}
         asked = {**what, "use_cache": False, "output_hidden_states": output_hidden_states}
         model = self.policy.model.base_model
-        tokens = int(self.batch.attention_mask.sum())
-        self.policy.tokens_passed += tokens
-        self.policy.tokens_differentiated += tokens if self._gradients else 0
+        self._count_tokens()
         with torch.set_grad_enabled(self._gradients), autocast(self.policy):
             if self._parameters is None:
                 return model(**asked)

@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from posttrain.errors import UserError
 from posttrain.model_folder import check_model, check_model_folder, located
 from posttrain.policy import Policy
-from posttrain.runtime import LocalRuntime, attention_for
+from posttrain.prefixes import choose_attention
+from posttrain.runtime import LocalRuntime
 from posttrain.text import Text
 
 
@@ -27,14 +28,11 @@ def load_policy(folder: str | Path, runtime: LocalRuntime) -> Policy:
 
     folder = Path(folder)
     check_model_folder(folder)
-    attention = attention_for(runtime)
     try:
         model: Any
         model, found = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32,
-            # Unasked, transformers takes the fused kernels where the model has them; asked, it refuses where not.
-            attn_implementation=None if attention == "sdpa" else attention,
             local_files_only=True,
             output_loading_info=True,
         )
@@ -44,7 +42,9 @@ def load_policy(folder: str | Path, runtime: LocalRuntime) -> Policy:
         raise UserError(f"{folder} cannot be loaded as a causal language model: {_first_line(error)}") from error
     if found["missing_keys"]:  # they would be random numbers
         raise UserError(f"{folder} lacks weights of its model, {sorted(found['missing_keys'])[0]} among them")
-    return Policy(model.to(runtime.device), Text(tokenizer), runtime.autocast)
+    model = model.to(runtime.device)
+    choose_attention(model)
+    return Policy(model, Text(tokenizer), runtime.autocast)
 
 
 def check_same_tokens(folder: str, policy: Policy) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.utils.parametrize import is_parametrized
 
 from posttrain.annotate import annotate
@@ -19,16 +20,14 @@ from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.errors import UserError
 from posttrain.forward import Forward
 from posttrain.policy import Policy
+from posttrain.prefixes import can_share
 from posttrain.protocols import Attached, Engine, SelectionSession, Term
 from posttrain.recipe import Workspace
 from posttrain.runtime import LocalRuntime
+from posttrain.spent import Spent, count
 from posttrain.stage import Stage
-from posttrain.types import Origin, Progress, TrainingSequence
-
-UNSCORABLE_LIMIT = 0.01
-"""The run stops when more than this share of all answers could not be judged."""
-UNSCORABLE_GRACE = 100
-"""Answers judged before the limit applies."""
+from posttrain.stopwatch import phase
+from posttrain.types import Progress, TrainingSequence
 
 
 class NonFinite(Exception):
@@ -37,28 +36,6 @@ class NonFinite(Exception):
     The update that showed it is not made. Earlier updates of the same step are: where a collection is trained on in
     several updates, the weights are those of before that update, not of before the step.
     """
-
-
-class TooManyUnscorable(Exception):
-    """The verifier fails too often for its verdicts to be a reward."""
-
-
-@dataclass
-class Spent:
-    """What a run has used up so far; travels through checkpoints.
-
-    ``flops`` counts 2 per parameter and token of a pass, of the policy and of frozen ones each with its own size, and 4
-    more where it has a gradient.
-    """
-
-    completions_sampled: int = 0
-    tokens_sampled: int = 0
-    tokens_trained: int = 0
-    answers_judged: int = 0
-    answers_unscorable: int = 0
-    updates: int = 0
-    flops: float = 0.0
-    seconds: float = 0.0
 
 
 @dataclass
@@ -203,22 +180,24 @@ def one_step(session: Session, runtime: LocalRuntime) -> StepRecord:
     session.engine.load(policy, version=now.step)
     collection = collect(stage, session.engine, policy.text, now)
     refuse_overlong(collection.sequences, policy.context)
-    _count(session, collection)
+    count(session.spent, session.policy, collection)
     before = _work(session)
-    sequences = annotate(collection.sequences, policy, session.frozen, stage)
-    if session.selection is not None:
-        sequences = session.selection(sequences, policy, now)
+    with phase("annotate"):
+        sequences = annotate(collection.sequences, policy, session.frozen, stage)
+        if session.selection is not None:
+            sequences = session.selection(sequences, policy, now)
     losses: dict[str, float] = {term.name: 0.0 for term in stage.terms}
     norms, skipped = [], 0
     order = now.generator("minibatches")
     for minibatch in minibatches(sequences, stage.groups_per_update, stage.passes_over_rollouts, order):
         skipped += _gradient(session, runtime, minibatch, now, losses)
-        norms.append(_update(session, runtime, now))
+        with phase("optimiser"):
+            norms.append(_update(session, runtime, now))
     session.spent.flops += _work(session) - before
-    count = max(1, len(norms))
+    updates = max(1, len(norms))
     seconds = time.perf_counter() - began
     session.spent.seconds += seconds
-    mean_losses = {name: value / count for name, value in losses.items()}
+    mean_losses = {name: value / updates for name, value in losses.items()}
     norm = sum(norms) / len(norms) if norms else math.nan
     return StepRecord(now, collection, mean_losses, norm, stage.learning_rate_at(now), skipped, seconds)
 
@@ -231,23 +210,38 @@ def _gradient(
     weighed = weigh(minibatch, stage.terms, runtime.total)
     alive = [s for s in weighed if not all(_inert(term, s) for term in stage.terms)]
     prepared = {t.prepare.provides: t.prepare(weighed, policy, budget) for t in stage.terms if t.prepare is not None}
-    for rows in microbatches(alive, budget, stage.whole_groups):
-        batch = collate(rows, policy.text.end, policy.device)
-        positions = torch.stack([w != 0 for w in batch.weights.values()]).any(0)
-        forward = Forward(policy, batch, positions, session.frozen, prepared, keeps_layers=stage.keeps_layers)
-        loss = torch.zeros((), device=policy.device)
-        for term in stage.terms:
-            if not any(bool(s.weights[term.name].any()) for s in rows):
-                continue  # nothing to read here, and perhaps no signals to read it with
-            values = term.objective(forward, batch)
-            part = term.coefficient_at(now) * (values * batch.weights[term.name].to(values.dtype)).sum()
-            losses[term.name] += float(part.detach())
-            loss = loss + part
+    for rows in microbatches(alive, budget, stage.whole_groups, can_share(policy.model)):
+        with phase("forward"):
+            loss = _loss(session, rows, prepared, now, losses)
         if not bool(torch.isfinite(loss)):
             raise NonFinite(f"the loss is {float(loss.detach())} at step {now.step + 1} of stage {stage.name!r}")
-        runtime.backward(loss)
-        session.spent.tokens_trained += int(batch.attention_mask.sum())
+        with phase("backward"):
+            runtime.backward(loss)
+        session.spent.tokens_trained += sum(len(s.tokens) for s in rows)
     return len(weighed) - len(alive)
+
+
+def _loss(
+    session: Session,
+    rows: list[TrainingSequence],
+    prepared: Mapping[str, Any],
+    now: Progress,
+    losses: dict[str, float],
+) -> Tensor:
+    """One micro-batch's part of the loss; each term's is added to ``losses``."""
+    stage, policy = session.stage, session.policy
+    batch = collate(rows, policy.text.end, policy.device)
+    positions = torch.stack([w != 0 for w in batch.weights.values()]).any(0)
+    forward = Forward(policy, batch, positions, session.frozen, prepared, keeps_layers=stage.keeps_layers)
+    loss = torch.zeros((), device=policy.device)
+    for term in stage.terms:
+        if not any(bool(s.weights[term.name].any()) for s in rows):
+            continue  # nothing to read here, and perhaps no signals to read it with
+        values = term.objective(forward, batch)
+        part = term.coefficient_at(now) * (values * batch.weights[term.name].to(values.dtype)).sum()
+        losses[term.name] += float(part.detach())
+        loss = loss + part
+    return loss
 
 
 def _work(session: Session) -> int:
@@ -280,19 +274,3 @@ def _update(session: Session, runtime: LocalRuntime, now: Progress) -> float:
         session.adapter.after_update(session.optimiser, now)
     session.spent.updates += 1
     return norm
-
-
-def _count(session: Session, collection: Collection) -> None:
-    """Add up what was sampled and judged, and stop where verdicts fail too often."""
-    spent, written = session.spent, [r for r in collection.rollouts if r.ended != "given"]
-    spent.completions_sampled += len(written)
-    spent.tokens_sampled += sum(int((r.origin == int(Origin.SAMPLED)).sum()) for r in collection.rollouts)
-    spent.flops += 2.0 * session.policy.parameters_count * sum(len(r.tokens) for r in written)
-    spent.answers_judged += sum(1 for r in collection.rollouts if r.verdict is not None)
-    spent.answers_unscorable += collection.unscorable
-    judged, failed = spent.answers_judged, spent.answers_unscorable
-    if judged >= UNSCORABLE_GRACE and failed > UNSCORABLE_LIMIT * judged:
-        raise TooManyUnscorable(
-            f"{failed} of {judged} answers could not be judged (limit {UNSCORABLE_LIMIT:.0%}); "
-            "look at their reasons in rollouts.jsonl and mend the verifier or its time limit"
-        )

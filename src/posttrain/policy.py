@@ -88,6 +88,12 @@ class Policy:
             raise UserError(f"the final norm of {type(self.model).__name__} is not among {', '.join(FINAL_NORMS)}")
         return known[0](states)  # type: ignore[no-any-return]
 
+    def around(self, model: Any) -> Policy:
+        """The same policy, without heads, around another state of its model; the head is known to be right."""
+        other = copy.copy(self)
+        other.model, other.heads = model, {}
+        return other
+
     def frozen_copy(self) -> Policy:
         """A snapshot that no update reaches."""
         model = copy.deepcopy(self.model)

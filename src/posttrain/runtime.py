@@ -50,15 +50,6 @@ def local_runtime(precision: Precision = "auto", device: str | None = None) -> L
     return LocalRuntime(chosen, torch.bfloat16 if precision == "bfloat16" else None)
 
 
-def attention_for(runtime: LocalRuntime) -> str:
-    """The attention kernels that are fastest here, by their Hugging Face name.
-
-    In bfloat16 on a CPU a pretraining step of short documents takes half as long with plain matrix products as with
-    the fused kernels, whose backward pass is slow there (torch 2.13; ``benchmarks/speed.py`` measures it).
-    """
-    return "eager" if runtime.device.type == "cpu" and runtime.autocast is not None else "sdpa"
-
-
 def _gpu_multiplies_bfloat16() -> bool:
     """Older GPUs emulate bfloat16, which is slower than float32."""
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -12,15 +12,15 @@ from effects import arms, effects, effects_of
 from run import carry_out, chosen
 from table import CLAIMS
 
-COMPARISONS = [claim for claim in CLAIMS if claim.effects]
+COMPARISONS = [claim for claim in CLAIMS if claim.effects or claim.measures]
 
 
 @pytest.mark.claim
 @pytest.mark.parametrize("claim", COMPARISONS, ids=lambda claim: claim.name)
 def test_measured_again_no_effect_turns_round(claim, tmp_path: Path) -> None:
-    before = {(e.arm, e.baseline): e.verdict for e in effects_of(claim)}
-    carry_out(f"{claim.command} {chosen(claim)}", tmp_path)
-    after = {(e.arm, e.baseline): e.verdict for e in effects_of(claim, tmp_path)}
+    before = {(e.outcome, e.arm, e.baseline): e.verdict for e in effects_of(claim)}
+    carry_out(claim, f"{claim.command} {chosen(claim)}", tmp_path)
+    after = {(e.outcome, e.arm, e.baseline): e.verdict for e in effects_of(claim, tmp_path)}
     assert before.keys() == after.keys()
     turned = {pair for pair in before if {before[pair], after[pair]} == {"shown", "reversed"}}
     assert not turned
@@ -28,7 +28,8 @@ def test_measured_again_no_effect_turns_round(claim, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("claim", COMPARISONS, ids=lambda claim: claim.name)
 def test_effects_are_between_arms_of_the_comparison(claim) -> None:
-    named = {name for pair in claim.effects for name in pair}
+    pairs = [*claim.effects, *(pair for measure in claim.measures for pair in measure.outcome.effects)]
+    named = {name for pair in pairs for name in pair}
     assert named <= set(arms(claim.command))
 
 

@@ -11,6 +11,7 @@ from fixtures.documentation import ROOT
 from posttrain.cli.main import exit_code
 from posttrain.pretraining.fitness import Fitness
 from posttrain.settings.catalogue import method_names
+from posttrain.stopwatch import PHASES
 
 PAGE = (ROOT / "docs" / "run-folder.md").read_text(encoding="utf-8")
 SMALL = ["--task", "key_paths", "--preset", "tiny", "--set", "prompts_per_step=2"]
@@ -22,7 +23,7 @@ PENALISED = ["--set", "kl_coefficient=0.1", "--set", "entropy=0.1"]
 def folders(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("folders")
     run, evaluated, base = folder / "run", folder / "evaluated", folder / "base"
-    assert exit_code(["run", "uft", *SMALL, *PENALISED, "--model", str(model), "--out", str(run)]) == 0
+    assert exit_code(["run", "uft", *SMALL, *PENALISED, "--profile", "--model", str(model), "--out", str(run)]) == 0
     evaluation = ["--task", "key_paths", "--examples", "2", "--max-new-tokens", "4", "--samples", "2"]
     assert exit_code(["evaluate", "--model", str(model), *evaluation, "--out", str(evaluated)]) == 0
     assert exit_code(["pretrain", "--steps", "1", "--documents-per-step", "2", "--out", str(base)]) == 0
@@ -117,6 +118,15 @@ def test_metrics_are_all_described_and_all_there(folders):
     described = named(section("metrics.jsonl"))
     assert not found - described
     assert described - found - set(method_names()) == {"loss/TERM", "loss/likelihood"}
+
+
+def test_a_profile_tells_every_phase_and_nothing_twice(folders):
+    row = first_row(folders[0] / "profile.jsonl")
+    assert set(row) == named(section("profile.jsonl")) - {"--profile"}
+    assert sum(value for name, value in row.items() if name not in ("step", "seconds")) == pytest.approx(row["seconds"])
+    assert all(row[name] > 0 for name in PHASES)
+    assert row["other"] >= 0
+    assert "Where the time of a step goes" in (folders[0] / "report.html").read_text(encoding="utf-8")
 
 
 def test_an_evaluation_and_a_pretrained_model(folders):

@@ -75,7 +75,8 @@ def test_what_was_trained_loads_again_and_computes_the_same(tmp_path: Path, arch
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "trained")
     tokens = torch.arange(1, 9)[None]
     with torch.no_grad():
-        assert torch.equal(again(input_ids=tokens).logits, policy.model(input_ids=tokens).logits)
+        ours, theirs = policy.model(input_ids=tokens).logits, again(input_ids=tokens).logits
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=FLOAT32_MODEL)  # they attend with other kernels
 
 
 @ARCHITECTURES

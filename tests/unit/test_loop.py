@@ -21,12 +21,12 @@ from fixtures.training import (
     recitation,
     run,
 )
-from posttrain import loop
+from posttrain import loop, spent
 from posttrain.batching import PerToken, collate
 from posttrain.credit.group import Centred
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.forward import Forward
-from posttrain.loop import NonFinite, TooManyUnscorable, start
+from posttrain.loop import NonFinite, start
 from posttrain.methods import ift, lfu, rft, sft
 from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.cross_entropy import CrossEntropy
@@ -35,6 +35,7 @@ from posttrain.policy import Policy
 from posttrain.protocols import Term
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.rollouts.on_policy import OnPolicy
+from posttrain.spent import TooManyUnscorable
 from posttrain.stage import AdamW, Problems, Stage, Stream
 from posttrain.text import Text
 from posttrain.types import Example, Origin, Rollout, Verdict
@@ -154,7 +155,7 @@ def test_few_answers_are_too_few_to_judge_the_verifier(policy: Policy, text: Tex
     stage = rft.recipe(failing_problems(3), steps=2, reinforcement=SMALL).stages[0]
     records = run(stage, policy, engine=recitation(text))
     assert sum(r.collection.unscorable for r in records) == 8
-    assert loop.UNSCORABLE_GRACE > 2 * 12
+    assert spent.UNSCORABLE_GRACE > 2 * 12
 
 
 def test_the_reference_never_moves(policy: Policy) -> None:

@@ -38,6 +38,9 @@ def run(
     evaluation_examples: options.EvaluationExamples = None,
     evaluation_depth: options.EvaluationDepth = None,
     evaluate_every: options.EvaluateEvery = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Say in the report where the time of a step goes.")
+    ] = False,
     preset: options.Preset = None,
 ) -> None:
     """Train a model by a method and write a folder of results.
@@ -48,7 +51,7 @@ def run(
     given: dict[str, Any] = {"model": model, "task": task, "data": data, "steps": steps, "seed": seed, "out": out}
     given |= {"overlong": overlong, "precision": precision, "training_examples": training_examples}
     given |= {"evaluation_examples": evaluation_examples, "evaluate_every": evaluate_every}
-    given |= {"evaluation_depth": evaluation_depth}
+    given |= {"evaluation_depth": evaluation_depth, "profile": profile or None}
     if resume is not None:
         _resume(Path(resume), target, [name for name, value in given.items() if value is not None], assignments or [])
     elif target is None:

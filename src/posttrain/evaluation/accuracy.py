@@ -112,12 +112,12 @@ def pass_at_k(answers: Sequence[Sequence[Answer]], k: int) -> float:
 
 
 def paired_difference(
-    first: Sequence[Sequence[bool]], second: Sequence[Sequence[bool]], seed: int = 0, resamples: int = 10_000
+    first: Sequence[Sequence[float]], second: Sequence[Sequence[float]], seed: int = 0, resamples: int = 10_000
 ) -> tuple[float, tuple[float, float]]:
-    """Difference of accuracies on the same problems, bootstrapped over seeds and problems.
+    """Difference of a mean over the same problems, such as an accuracy, bootstrapped over seeds and problems.
 
     Args:
-        first: [seeds][problems], correct or not.
+        first: [seeds][problems], correct or not, or any other number per problem.
         second: the same; problems in the same order, seeds paired by index.
         seed: of the bootstrap.
         resamples: bootstrap samples.

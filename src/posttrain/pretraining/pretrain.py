@@ -16,6 +16,7 @@ from posttrain.errors import UserError, unknown
 from posttrain.loop import StepRecord, start, train
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.policy import Policy
+from posttrain.prefixes import choose_attention
 from posttrain.pretraining.architecture import Shape, new_model
 from posttrain.pretraining.size import Size
 from posttrain.protocols import Term
@@ -23,7 +24,7 @@ from posttrain.rollouts.written import Written
 from posttrain.runs import folder
 from posttrain.runs.checkpoint import save_model
 from posttrain.runs.display import Display
-from posttrain.runtime import Precision, attention_for, local_runtime
+from posttrain.runtime import Precision, local_runtime
 from posttrain.schedules import Cosine, Warmup
 from posttrain.stage import AdamW, Stage, Stream
 from posttrain.text import Text
@@ -122,7 +123,7 @@ def pretrain(spec: PretrainSpec, display: Display) -> Path:
     tokenizer = corpus.tokenizer()
     text = Text(tokenizer)
     model = new_model(size.shape, len(tokenizer), text.end, spec.seed).to(runtime.device)
-    model.set_attn_implementation(attention_for(runtime))
+    choose_attention(model)
     policy = Policy(model, text, runtime.autocast)
     display.say(f"pretraining {policy.parameters_count:,} parameters on the corpus {spec.corpus!r}")
     display.begin("pretraining", size.steps)

@@ -14,7 +14,7 @@ from posttrain.errors import UserError
 
 RECIPE, METRICS, EVALUATIONS = "recipe.yaml", "metrics.jsonl", "evaluations.jsonl"
 ROLLOUTS, HELDOUT = "rollouts.jsonl", "heldout.jsonl"
-BASE, SUMMARY = "base.json", "summary.json"
+BASE, SUMMARY, PROFILE = "base.json", "summary.json", "profile.jsonl"
 
 Row = Mapping[str, Any]
 
@@ -30,6 +30,7 @@ class RunRecord:
         evaluations: a row per evaluation, the base at step 0 among them.
         base: the untrained model's summary; empty if it was not measured.
         summary: ``None`` for a run that has not finished.
+        profile: where the time of each step went; empty unless it was asked for.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class RunRecord:
     evaluations: tuple[Row, ...]
     base: Row
     summary: Row | None
+    profile: tuple[Row, ...] = ()
 
     @property
     def method(self) -> str:
@@ -85,6 +87,7 @@ def read_run(folder: Path) -> RunRecord:
         evaluations=read_rows(folder / EVALUATIONS),
         base=read_json(folder / BASE) or {},
         summary=summary,
+        profile=read_rows(folder / PROFILE),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from posttrain.report import formats
@@ -35,6 +36,7 @@ def write_run_page(folder: Path) -> Path:
         reasons=final_reasons(folder),
         answers=final_answers(folder),
         costs=costs(run.spent),
+        phases=phases(run.profile),
         versions=(run.summary or {}).get("versions") or {},
     )
 
@@ -56,3 +58,15 @@ def costs(spent: Row) -> list[tuple[str, str]]:
         ("time in training steps", formats.duration(spent.get("training_seconds"))),
         ("time in all", formats.duration(spent.get("seconds"))),
     ]
+
+
+def phases(profile: Sequence[Row]) -> list[tuple[str, str, float]]:
+    """Where the time of the steps went: the phase, its time per step in words, and its share of the whole.
+
+    The first step is left out if there are others: in it, kernels are chosen and memory is taken for the first time.
+    """
+    rows = profile[1:] or profile
+    total = sum(row["seconds"] for row in rows)
+    names = [name for name in (rows[0] if rows else {}) if name not in ("step", "seconds")]
+    spent = {name: sum(row[name] for row in rows) for name in names}
+    return [(name, f"{1000 * seconds / len(rows):,.1f} ms", seconds / total) for name, seconds in spent.items()]

@@ -48,16 +48,30 @@ class ModelScore:
         return tuple(_verdict(r, row, scores) for r, row in zip(group, rows, strict=True))
 
     def score(self, prompt: str, response: str) -> float:
-        """The score of one answer, for best-of-N.
+        """The score of one answer, for best-of-N; :meth:`scores` is faster for many.
 
         Raises:
             UserError: it cannot be scored.
             VerifierError: the score is not a finite number.
         """
-        row = self._written(Example("scored", prompt), response, 0)
+        return self.scores([(prompt, response)])[0]
+
+    def scores(self, answers: Sequence[tuple[str, str]]) -> list[float]:
+        """The scores of many answers, each with its prompt before it, in their order.
+
+        Raises:
+            UserError: one of them cannot be scored.
+            VerifierError: a score is not a finite number.
+        """
+        rows = [self._scorable(prompt, response, number) for number, (prompt, response) in enumerate(answers)]
+        found = self._scores(rows)
+        return [_finite(found[row.uid], row.rollout.example, row.rollout.response) for row in rows]
+
+    def _scorable(self, prompt: str, response: str, uid: int) -> TrainingSequence:
+        row = self._written(Example("scored", prompt), response, uid)
         if isinstance(row, str):
             raise UserError(f"this answer cannot be scored: {row}; leave it out: {response[:120]!r}")
-        return _finite(self._scores([row])[0], row.rollout.example, response)
+        return row
 
     def _written(self, example: Example, response: str, uid: int) -> TrainingSequence | str:
         """The text that is scored, or why it cannot be."""

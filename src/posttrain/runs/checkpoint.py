@@ -22,12 +22,13 @@ from safetensors import SafetensorError
 from posttrain.errors import UserError
 from posttrain.frozen import FromFolder
 from posttrain.heads import read_heads, save_heads
-from posttrain.loop import Session, Spent, fresh_optimiser
+from posttrain.loop import Session, fresh_optimiser
 from posttrain.policy import Policy
 from posttrain.protocols import Attached
 from posttrain.recipe import Workspace
 from posttrain.runs import made_examples
 from posttrain.runs.folder import replaced_folder
+from posttrain.spent import Spent
 
 TRAINER = "trainer.pt"
 FULL = 1 << 16

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from posttrain.engines.counting import CountingEngine
-from posttrain.loop import Session, Spent, finish, start
+from posttrain.loop import Session, finish, start
 from posttrain.recipe import Interlude, Later, Workspace, composed
 from posttrain.runs import checkpoint, folder, recipe_file
 from posttrain.runs.base import measure_base
@@ -19,6 +19,7 @@ from posttrain.runs.problems import RunProblems, read_problems
 from posttrain.runs.spec import RunSpec
 from posttrain.runs.summary import EVALUATION_KEYS, write_summary
 from posttrain.runs.training import evaluate, run_stage, write_report
+from posttrain.spent import Spent
 from posttrain.stage import Stage
 
 

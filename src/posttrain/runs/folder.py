@@ -16,7 +16,7 @@ from posttrain.errors import UserError
 
 RECIPE, METRICS, ROLLOUTS, EVALUATIONS = "recipe.yaml", "metrics.jsonl", "rollouts.jsonl", "evaluations.jsonl"
 SUMMARY, HELDOUT, CHECKPOINT, REPORT, LOG = "summary.json", "heldout.jsonl", "checkpoint", "report.html", "log.txt"
-BASE, INTERLUDES = "base.json", "interludes.jsonl"
+BASE, INTERLUDES, PROFILE = "base.json", "interludes.jsonl", "profile.jsonl"
 
 
 def check_unused(path: Path) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from posttrain.loop import Spent, StepRecord
+from posttrain.loop import StepRecord
 from posttrain.runs import folder
+from posttrain.spent import Spent
 from posttrain.text import Text
 from posttrain.types import Origin, Rollout
 
@@ -38,6 +39,11 @@ class Journal:
         folder.append_rows(self._path / folder.ROLLOUTS, rows)
         return row
 
+    def profile(self, step: int, seconds: float, by_phase: Mapping[str, float]) -> None:
+        """Write where the seconds of a step went; what no phase has is ``other``."""
+        row = {"step": step, "seconds": seconds, **by_phase, "other": seconds - sum(by_phase.values())}
+        folder.append_rows(self._path / folder.PROFILE, [row])
+
     def evaluation(self, row: dict[str, Any]) -> None:
         """Write one evaluation."""
         folder.append_rows(self._path / folder.EVALUATIONS, [row])
@@ -50,7 +56,7 @@ class Journal:
 
     def rewind(self, step: int) -> None:
         """Forget the rows after ``step``."""
-        for name in (folder.METRICS, folder.ROLLOUTS, folder.EVALUATIONS):
+        for name in (folder.METRICS, folder.ROLLOUTS, folder.EVALUATIONS, folder.PROFILE):
             folder.keep_rows_until(self._path / name, step)
 
 

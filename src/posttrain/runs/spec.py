@@ -37,6 +37,7 @@ class RunSpec:
         overlong: what happens to examples longer than the model's context.
         precision: of matrix products; weights are float32 always.
         rollouts_kept_per_step: answers written to ``rollouts.jsonl`` in each step.
+        profile: whether ``profile.jsonl`` and the report say where the time of the steps goes.
     """
 
     method: str
@@ -58,3 +59,4 @@ class RunSpec:
     overlong: Overlong = "drop"
     precision: Precision = "auto"
     rollouts_kept_per_step: int = 16
+    profile: bool = False

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from posttrain.loop import Spent
 from posttrain.runs import folder
 from posttrain.runs.prepare import Prepared
+from posttrain.spent import Spent
 
 EVALUATION_KEYS = ("accuracy", "ci95", "valid_rate", "n", "unscorable", "mean_tokens")
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from posttrain.errors import UserError
 from posttrain.evaluation.accuracy import summarise
-from posttrain.loop import NonFinite, Session, StepRecord, TooManyUnscorable, train
+from posttrain.loop import NonFinite, Session, StepRecord, train
 from posttrain.rewards.failure import VerifierError
 from posttrain.runs import checkpoint, folder
 from posttrain.runs.divergence import Diverged
 from posttrain.runs.interrupts import finish_the_step
 from posttrain.runs.prepare import Prepared
+from posttrain.spent import TooManyUnscorable
+from posttrain.stopwatch import Stopwatch, phase, watching
 
 SHOWN = 3
 """Completions in a table on the terminal."""
@@ -41,16 +44,22 @@ def run_stage(prepared: Prepared, session: Session, index: int, stop: Callable[[
     """
     before = prepared.recipe.steps_before(index)
     total = prepared.recipe.total_steps
-    with finish_the_step() as interrupted:
+    watch = Stopwatch() if prepared.spec.profile else None
+    with finish_the_step() as interrupted, watching(watch):
 
         def after_step(record: StepRecord) -> bool:
             step = before + record.now.step + 1
-            row = prepared.journal.step(session.stage.name, step, record, session.spent)
+            began = time.perf_counter()
+            with phase("journal"):
+                row = prepared.journal.step(session.stage.name, step, record, session.spent)
+            if watch is not None:
+                prepared.journal.profile(step, record.seconds + time.perf_counter() - began, watch.take())
             prepared.display.advance(step, _note(row))
             _show_samples(prepared, step)
             if step < total and step % prepared.spec.evaluate_every == 0:
                 _refuse_lost_weights(session)
-                evaluate(prepared, step)
+                with watching(None):
+                    evaluate(prepared, step)
                 _save(prepared, session, index)
             return not (interrupted() or stop())
 

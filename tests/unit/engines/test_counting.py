@@ -1,9 +1,11 @@
 """The engine that counts."""
 
+import pytest
 import torch
 
 from fixtures.models import tiny_policy
 from fixtures.training import recitation
+from posttrain.engines import huggingface
 from posttrain.engines.counting import CountingEngine
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.text import Text
@@ -31,7 +33,11 @@ def test_it_adds_up_what_is_read_and_written(text: Text) -> None:
     assert (written.completions, written.tokens_read, written.tokens_written) == (8, 8, 28)
 
 
-def test_the_positions_passed_are_those_of_the_model(text: Text) -> None:
+def test_the_positions_passed_are_those_of_the_model_if_rows_leave_when_they_end(
+    text: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface, "LEAVING", 1.0)
+    monkeypatch.setattr(huggingface, "TOGETHER", 1.0)
     policy, passed = tiny_policy(), []
     policy.model.base_model.register_forward_pre_hook(
         lambda module, args, kwargs: passed.append(

@@ -46,6 +46,7 @@ def test_a_group_is_scored_as_each_answer_alone_however_it_is_cut(budget: int) -
     verdicts = judge(group(*ANSWERS))
     assert [v.score for v in verdicts] == pytest.approx(expected, rel=FLOAT32_MODEL)
     assert [judge.score(QUESTION.prompt, a) for a in ANSWERS] == pytest.approx(expected, rel=FLOAT32_MODEL)
+    assert judge.scores([(QUESTION.prompt, a) for a in ANSWERS]) == pytest.approx(expected, rel=FLOAT32_MODEL)
     assert len({round(score, 3) for score in expected}) == len(expected)
     assert all(v.valid for v in verdicts)
 
@@ -94,7 +95,8 @@ def test_saved_and_loaded_it_gives_equal_scores_and_nothing_of_it_is_trained(tmp
     model.model.float()
     save_model(tmp_path, model)
     loaded = load_reward_model(tmp_path, CPU)
-    assert ModelScore(loaded)(group(*ANSWERS)) == ModelScore(model)(group(*ANSWERS))
+    again, before = ([v.score for v in ModelScore(m)(group(*ANSWERS))] for m in (loaded, model))
+    assert again == pytest.approx(before, abs=FLOAT32_MODEL)  # they attend with other kernels
     assert not any(p.requires_grad for m in (loaded.model, *loaded.heads.values()) for p in m.parameters())
 
 

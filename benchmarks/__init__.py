@@ -1,0 +1,1 @@
+"""The library against its peers, and against the limits of the machine: ``make bench``."""

@@ -1,0 +1,1 @@
+"""The contestants: each a program of its own, in an environment of its own, that does the same work."""

@@ -1,0 +1,124 @@
+"""This library, through its public interface, with its own defaults wherever they only change speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from benchmarks.contestants.serving import Line, timed
+from benchmarks.contestants.work import Row, Work, reward, rows, text
+from posttrain.durations import Fraction
+from posttrain.engines.huggingface import HuggingFaceEngine
+from posttrain.loading import load_policy
+from posttrain.loop import one_step, start
+from posttrain.methods import rft, sft, uft
+from posttrain.policy import Policy
+from posttrain.rewards.verified import Verified
+from posttrain.rollouts.hints import BinomialCosine
+from posttrain.runtime import LocalRuntime, local_runtime
+from posttrain.stage import Problems, Stage
+from posttrain.types import Demonstration, Example, Sampling, Verdict
+
+WHOLE_HINT = BinomialCosine(start=1.0, end=1.0, hinted=Fraction(1.0))
+"""Every step gives all chunks of a demonstration; its tail is never part of a hint."""
+
+
+def example(number: int, row: Row, hint_tokens: int) -> Example:
+    """A row as this library wants it; the hint is the demonstration's only chunk."""
+    given = row.completion[: hint_tokens or None]
+    demonstration = Demonstration((text(given),), text(row.completion[len(given) :]))
+    return Example(str(number), text(row.prompt), row.live, (demonstration,))
+
+
+def verify(response: str, example: Example) -> Verdict:
+    """The reward of a completion."""
+    return Verdict(reward(response, bool(example.answer)), "", True)
+
+
+def examples(work: Work, count: int) -> Iterator[Example]:
+    """The rows of a step, over and over, with other last tokens; every example has texts of its own in memory."""
+    chosen = rows(work, 0)
+    for number in range(count):
+        turn, index = divmod(number, len(chosen))
+        row = chosen[index]
+        last = (row.prompt[-1] + turn - 1) % (work.vocabulary - 1) + 1
+        yield example(number, replace(row, prompt=[*row.prompt[:-1], last]), work.hint_tokens)
+
+
+def stage(work: Work, examples_count: int | None = None) -> Stage:
+    """The work's stage, at learning rate 0 so that every step is alike.
+
+    Args:
+        work: what a step does.
+        examples_count: in the data set; ``None`` takes as many as a step has prompts, so that every step sees them all.
+    """
+    chosen = tuple(examples(work, examples_count or work.prompts))
+    problems = Problems(chosen, verify, Verified(verify))
+    if work.kind == "sft":
+        return sft.stage(problems, 1, sft.Supervision(prompts_per_step=work.prompts, learning_rate=0.0))
+    settings = rft.Reinforcement(
+        prompts_per_step=work.prompts, rollouts_per_prompt=work.completions, groups_per_update=None, learning_rate=0.0,
+        max_new_tokens=work.completion_tokens - work.hint_tokens, kl_coefficient=0.0, entropy=0.0,
+    )  # fmt: skip
+    if work.kind == "grpo":
+        return rft.recipe(problems, steps=1, reinforcement=settings).stages[0]
+    return uft.recipe(problems, steps=1, hints=WHOLE_HINT, reinforcement=settings).stages[0]
+
+
+def training(
+    work: Work, policy: Policy, runtime: LocalRuntime, examples_count: int | None
+) -> Callable[[], dict[str, float]]:
+    """A repetition is one step of the loop."""
+    session = start(stage(work, examples_count), policy, 0)
+
+    def measure() -> dict[str, float]:
+        sampled, trained = session.spent.tokens_sampled, policy.tokens_differentiated
+        passed = timed(lambda: one_step(session, runtime))
+        counted = {"tokens_sampled": session.spent.tokens_sampled - sampled}
+        return {**passed, **counted, "tokens_trained": policy.tokens_differentiated - trained}
+
+    return measure
+
+
+def sampling(work: Work, policy: Policy) -> Callable[[], dict[str, float]]:
+    """A repetition is one call of the engine with prompts of its own."""
+    engine, rule, repetitions = HuggingFaceEngine(), Sampling(1.0, work.completion_tokens), iter(range(1 << 30))
+    generator = torch.Generator().manual_seed(0)
+
+    def measure() -> dict[str, float]:
+        prompts = [torch.tensor(row.prompt) for row in rows(work, next(repetitions))]
+        made: list[Any] = []
+
+        def action() -> None:
+            engine.load(policy, 0)
+            made.extend(engine.generate(prompts, rule, work.completions, generator))
+
+        return {**timed(action), "tokens_sampled": sum(len(c.tokens) for group in made for c in group)}
+
+    return measure
+
+
+def repetition(
+    work: Work, policy: Policy, runtime: LocalRuntime, examples_count: int | None = None
+) -> Callable[[], dict[str, float]]:
+    """What does the work once."""
+    if work.kind == "sampling":
+        return sampling(work, policy)
+    return training(work, policy, runtime, examples_count)
+
+
+def main() -> None:
+    """Serve one work."""
+    line = Line()
+    order = line.order()
+    torch.set_num_threads(order.threads)
+    runtime = local_runtime("auto")
+    policy = load_policy(order.folder, runtime)
+    line.serve(repetition(order.work, policy, runtime), "posttrain", "torch", "transformers")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""How fast a work could be at most: its matrix products counted, and timed on this machine at their own shapes.
+
+A step needs the products of its passes, forwards and, where there is a gradient, twice more backwards; sampling runs
+each prompt once and then one token per row and turn, and has to read the weights in every turn; an update reads and
+writes the optimiser's numbers. Each product is timed alone, at its own shape, in float32 and in bfloat16, and the
+faster counts; each read is timed at its own size. Norms, activations, rotations, softmax, random numbers, padding, text
+and rewards are counted as nothing, so that no program of these products can be faster than what is found here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.contestants.serving import Line
+from benchmarks.contestants.work import Work
+from benchmarks.models import SIZES, Size
+
+TOKENS_PER_PASS = 16384
+"""As many as this library sends through the model at a time."""
+LEAST_SECONDS, LEAST_REPETITIONS = 0.05, 5
+"""How long and how often a product is repeated; the fastest of these repetitions counts."""
+BYTES_PER_WEIGHT, BYTES_PER_UPDATE = 2, 28
+"""bfloat16 while sampling; AdamW reads weight, gradient and two moments and writes all but the gradient."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """``count`` products of Float["b m k"] with Float["b k n"].
+
+    Args:
+        share: of the product that is needed; one half of a causal product.
+    """
+
+    m: int
+    k: int
+    n: int
+    count: float
+    batch: int = 1
+    share: float = 1.0
+
+    @property
+    def operations(self) -> float:
+        """Multiplications and additions."""
+        return 2.0 * self.batch * self.m * self.k * self.n * self.count * self.share
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What a work cannot do without.
+
+    Args:
+        products: with a gradient and without.
+        turns: products of one turn of sampling, each as often as there are turns.
+        turn_bytes: weights, and keys and values in the middle of the completion, that a turn reads.
+        turns_count: of turns.
+        update_bytes: that an update reads and writes.
+    """
+
+    products: list[Product]
+    turns: list[Product]
+    turn_bytes: float
+    turns_count: int
+    update_bytes: float
+
+
+def needed(work: Work, size: Size) -> Needed:
+    """Count the work's products and bytes."""
+    length = work.prompt_tokens + work.completion_tokens
+    trained = 0 if work.kind == "sampling" else work.live_groups * work.completions if work.live_groups else work.rows
+    products: list[Product] = []
+    if trained:
+        passes = -(-trained * length // TOKENS_PER_PASS)
+        predicted = trained * work.completion_tokens
+        products += with_gradient(layers(size, trained * length // passes, passes))
+        products += with_gradient([Product(predicted // passes, size.width, size.vocabulary, passes)])
+        products += with_gradient(attention(size, trained, length, length, share=0.5))
+    turns, written = [], work.completion_tokens - work.hint_tokens
+    if work.sampled_tokens:
+        start = work.prompt_tokens + work.hint_tokens
+        products += layers(size, work.prompts * start, 1) + attention(size, work.prompts, start, start, share=0.5)
+        turns = layers(size, work.rows, written - 1)
+        turns += [Product(work.rows, size.width, size.vocabulary, written - 1)]
+    weights = size.layers * sum(k * n for k, n in matrices(size)) + size.vocabulary * size.width
+    middle = work.prompt_tokens + work.hint_tokens + written // 2
+    remembered = work.rows * middle * size.layers * 2 * key_value_width(size)
+    update = BYTES_PER_UPDATE * weights if trained else 0
+    return Needed(products, turns, BYTES_PER_WEIGHT * (weights + remembered), written - 1 if turns else 0, update)
+
+
+def key_value_width(size: Size) -> int:
+    """Numbers of a key, over all of its heads."""
+    return size.width // size.heads * size.key_value_heads
+
+
+def matrices(size: Size) -> list[tuple[int, int]]:
+    """Inputs and outputs of a layer's matrices."""
+    wide, narrow = size.width, key_value_width(size)
+    return (
+        [(wide, wide), (wide, narrow), (wide, narrow), (wide, wide)] + [(wide, size.inner)] * 2 + [(size.inner, wide)]
+    )
+
+
+def layers(size: Size, tokens: int, count: float) -> list[Product]:
+    """The products of all layers with that many tokens, ``count`` times."""
+    return [Product(tokens, k, n, count * size.layers) for k, n in matrices(size)]
+
+
+def attention(size: Size, rows: int, queries: int, keys: int, share: float) -> list[Product]:
+    """Scores and mixtures of all heads and layers; a batch holds the heads of as many rows as fit into a pass."""
+    at_once = max(1, min(rows, TOKENS_PER_PASS // queries))
+    batch, width, count = at_once * size.heads, size.width // size.heads, size.layers * rows / at_once
+    return [Product(queries, width, keys, count, batch, share), Product(queries, keys, width, count, batch, share)]
+
+
+def with_gradient(products: list[Product]) -> list[Product]:
+    """The same, and the two of each that its gradients are."""
+    return [
+        one
+        for p in products
+        for one in (
+            p,
+            Product(p.m, p.n, p.k, p.count, p.batch, p.share),
+            Product(p.k, p.m, p.n, p.count, p.batch, p.share),
+        )
+    ]
+
+
+class Bench:
+    """Times products and reads, each shape once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], float] = {}
+
+    def seconds(self, product: Product) -> float:
+        """Of all its repetitions, at the faster precision."""
+        shape = (product.batch, product.m, product.k, product.n)
+        if shape not in self._known:
+            self._known[shape] = min(_fastest_product(*shape, dtype) for dtype in (torch.float32, torch.bfloat16))
+        return self._known[shape] * product.count * product.share
+
+    def reading(self, size_in_bytes: float) -> float:
+        """Seconds to read that many bytes that lie side by side."""
+        numbers = torch.ones(max(1024, int(size_in_bytes) // 4))
+        return _fastest(lambda: numbers.sum())
+
+
+def _fastest_product(batch: int, m: int, k: int, n: int, dtype: torch.dtype) -> float:
+    first, second = torch.randn(batch, m, k).to(dtype), torch.randn(batch, k, n).to(dtype)
+    out = torch.empty(batch, m, n, dtype=dtype)
+    if batch == 1:
+        first, second, out = first[0], second[0], out[0]
+    return _fastest(lambda: torch.matmul(first, second, out=out))
+
+
+def _fastest(action: Callable[[], object]) -> float:
+    """Seconds of the fastest of several repetitions, the first of which does not count."""
+    action()
+    times: list[float] = []
+    until = time.perf_counter() + LEAST_SECONDS
+    while len(times) < LEAST_REPETITIONS or time.perf_counter() < until:
+        began = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def least_seconds(work: Work, size: Size, bench: Bench) -> dict[str, float]:
+    """The least time in ``seconds``, its parts, and the operations that were counted."""
+    counted = needed(work, size)
+    passes = sum(bench.seconds(p) for p in counted.products)
+    turns = sum(bench.seconds(p) for p in counted.turns)
+    reads = counted.turns_count * bench.reading(counted.turn_bytes) if counted.turns_count else 0.0
+    update = bench.reading(counted.update_bytes) if counted.update_bytes else 0.0
+    return {
+        "seconds": passes + max(turns, reads) + update,
+        "passes": passes,
+        "turns": turns,
+        "turns_reading": reads,
+        "update": update,
+        "operations": sum(p.operations for p in counted.products + counted.turns),
+    }
+
+
+def main() -> None:
+    """Serve one work; a contestant that does nothing but what cannot be avoided."""
+    line = Line()
+    order = line.order()
+    torch.set_num_threads(order.threads)
+    line.ready("torch")
+    with torch.no_grad():
+        while line.asked():
+            line.answer(least_seconds(order.work, SIZES[order.work.size], Bench()))
+
+
+if __name__ == "__main__":
+    main()

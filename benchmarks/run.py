@@ -1,0 +1,141 @@
+"""This library against its peers: ``python -m benchmarks.run [--quick] [--repetitions N] [NAME ...]``.
+
+Each work is measured in turns, A B A B, by contestants that live in processes of their own, on the same core, with the
+same model, texts, token counts and precision; results go to ``benchmarks/results`` and then to ``docs/performance.md``.
+``--tune`` looks for the peers' fastest settings instead. See ``works.py`` for the programme, ``make bench`` for all of
+it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contestants.serving import Order
+from benchmarks.contestants.work import Work
+from benchmarks.harness import HERE, ROOT, ContestantFailed, Program, Turns, ratios, running, take_turns
+from benchmarks.machine import facts
+from benchmarks.models import SIZES, model_folder
+from benchmarks.page import write_page
+from benchmarks.tuning import Settings, settings_of, tune
+from benchmarks.works import ENTRIES, Entry, peer
+
+RESULTS = HERE / "results"
+OURS = Program(
+    "posttrain", Path(sys.executable), "benchmarks.contestants.with_posttrain", {"PYTHONPATH": str(ROOT / "src")}
+)
+LIMITS = Program("limits", Path(sys.executable), "benchmarks.limits")
+PEERS = {
+    "trl": Program("trl", HERE / ".peers" / "bin" / "python", "benchmarks.contestants.with_trl"),
+    "vllm": Program("vllm", HERE / ".vllm" / "bin" / "python", "benchmarks.contestants.with_vllm"),
+}
+
+
+def order(work: Work, threads: int, settings: Settings) -> Order:
+    """The work, with the folder of its model."""
+    return Order(work, str(model_folder(SIZES[work.size])), threads, settings)
+
+
+def measure(entry: Entry, repetitions: int, threads: int) -> dict[str, Any]:
+    """One work, by this library and its peer, as it is stored.
+
+    Raises:
+        ContestantFailed: one of them could not.
+    """
+    work, other = entry.work, PEERS[peer(entry.work.kind)]
+    orders = {OURS: order(work, threads, {}), other: order(work, threads, settings_of(work))}
+    began = time.monotonic()
+    turns = take_turns(orders, repetitions)
+    with running(LIMITS, order(work, threads, {})) as limits:
+        least = limits.measure()
+    return {
+        "work": json.loads(work.to_json()),
+        "tokens": work.tokens,
+        "wanted": entry.wanted,
+        "peer": other.name,
+        "contestants": {name: one.to_json() for name, one in turns.items()},
+        "ratio": ratios(turns[OURS.name].seconds, turns[other.name].seconds),
+        "processor_ratio": ratios(turns[OURS.name].processor_seconds, turns[other.name].processor_seconds),
+        "least": least,
+        "busy": busy(turns, threads),
+        "took": round(time.monotonic() - began),
+    }
+
+
+def busy(turns: Mapping[str, Turns], threads: int) -> float:
+    """The share of the clock's time in which the contestants had the processor."""
+    answers = [one for turn in turns.values() for one in turn.repetitions]
+    return sum(a["processor_seconds"] for a in answers) / sum(a["seconds"] for a in answers) / threads
+
+
+def line(result: Mapping[str, Any]) -> str:
+    """One row of the printed table."""
+    ours, theirs = (result["contestants"][name]["seconds"] for name in ("posttrain", result["peer"]))
+    ratio, rate = result["ratio"], result["tokens"] / ours["median"]
+    wanted = "" if result["wanted"] is None else f" (wanted {result['wanted']:g})"
+    return (
+        f"{result['work']['name']:22s} {ours['median']:8.2f} s {theirs['median']:8.2f} s {result['peer']:5s} "
+        f"{rate:9,.0f} tokens/s {ratio['median']:6.2f} x [{ratio['least']:.2f}, {ratio['most']:.2f}]{wanted}"
+        f" processor {result['processor_ratio']['median']:.2f} x"
+        f"  least {result['least']['seconds']:.2f} s  busy {result['busy']:.0%}"
+    )
+
+
+def compete(entries: Sequence[Entry], repetitions: int, cores: Sequence[int]) -> list[str]:
+    """Measure, store and print every work; the names of those that failed."""
+    RESULTS.mkdir(exist_ok=True)
+    failed = []
+    for entry in entries:
+        machine = facts(cores)
+        try:
+            result = measure(entry, repetitions, len(cores))
+        except ContestantFailed as failure:
+            failed.append(entry.work.name)
+            print(f"{entry.work.name:22s} failed: {failure}", flush=True)
+            continue
+        (RESULTS / f"{entry.work.name}.json").write_text(json.dumps({**result, "machine": machine}, indent=1) + "\n")
+        print(line(result), flush=True)
+    return failed
+
+
+def look_for_settings(entries: Sequence[Entry], threads: int) -> None:
+    """Try the peers' candidates."""
+
+    def seconds(work: Work, settings: Settings) -> float:
+        with running(PEERS[peer(work.kind)], order(work, threads, settings)) as contestant:
+            found = min(contestant.measure()["processor_seconds"] for _ in range(2))
+        print(f"{work.name:22s} {found:8.2f} s {dict(settings)}", flush=True)
+        return found
+
+    tune([entry.work for entry in entries], seconds)
+
+
+def main() -> int:
+    """Measure what was asked for; 1 if something failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="works, by their name or its beginning; all of them")
+    parser.add_argument("--quick", action="store_true", help="the few works that say most")
+    parser.add_argument("--repetitions", type=int, help="of each contestant (5; with --quick 3)")
+    parser.add_argument("--cores", default="0", help="the processor cores that may be used, as in 0,1 (0)")
+    parser.add_argument("--tune", action="store_true", help="look for the peers' fastest settings instead")
+    asked = parser.parse_args()
+    cores = sorted(int(core) for core in asked.cores.split(","))
+    os.sched_setaffinity(0, cores)
+    entries = [e for e in ENTRIES if e.quick or not asked.quick]
+    entries = [e for e in entries if not asked.names or e.work.name.startswith(tuple(asked.names))]
+    if asked.tune:
+        look_for_settings(entries, len(cores))
+        return 0
+    failed = compete(entries, asked.repetitions or (3 if asked.quick else 5), cores)
+    write_page()
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The peers' settings: every candidate is tried on every work, and the fastest is what the peer competes with.
+
+``python -m benchmarks.run --tune`` does it and keeps all times in ``results/peer_settings.json``; ``make bench`` takes
+the settings from there. This library gets no such help: its defaults are what a user has.
+
+No candidates, because they are slower, change the numbers, or fail: gradient checkpointing (TRL's default); float32;
+packing and padding-free batches, which without FlashAttention are one long row under a mask, five to twelve times as
+slow; a static cache, which raises an error under autocast (torch 2.13, transformers 5.23); continuous batching in
+``GRPOTrainer``, which turns the weights that are trained into bfloat16 for good. ``torch.compile`` was not tried
+with TRL. vLLM compiles unless ``enforce_eager`` is on, for which it needs a C++ compiler; where there is none, tuning
+leaves these candidates out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contestants.work import Kind, Work
+from benchmarks.harness import HERE, ContestantFailed
+
+FILE = HERE / "results" / "peer_settings.json"
+EVERYTHING = 1 << 20
+"""Rows per pass: the whole step in one."""
+TOKENS_PER_PASS = 1 << 15
+"""Attention by products keeps a matrix per head, row and layer; more long rows than this would not fit into 16 GiB."""
+
+Settings = Mapping[str, Any]
+Seconds = Callable[[Work, Settings], float]
+"""How long the peer takes for a repetition of the work with these settings."""
+
+CANDIDATES: dict[Kind, tuple[Settings, ...]] = {
+    "sft": (
+        {"attention": "eager", "rows_per_pass": EVERYTHING},
+        {"attention": "eager", "rows_per_pass": 64},
+        {"attention": "sdpa", "rows_per_pass": EVERYTHING},
+    ),
+    "grpo": (
+        {"attention": "eager", "rows_per_pass": EVERYTHING},
+        {"attention": "eager", "rows_per_pass": 128},
+        {"attention": "eager", "rows_per_pass": 32},
+        {"attention": "eager", "rows_per_pass": 8},
+        {"attention": "sdpa", "rows_per_pass": EVERYTHING},
+        {"attention": "sdpa", "rows_per_pass": 8},
+    ),
+    "uft": (
+        {"attention": "eager", "rows_per_pass": EVERYTHING},
+        {"attention": "eager", "rows_per_pass": 128},
+        {"attention": "sdpa", "rows_per_pass": EVERYTHING},
+    ),
+    "sampling": (
+        {"enforce_eager": True, "max_num_seqs": 512},
+        {"enforce_eager": True, "max_num_seqs": 128},
+        {"enforce_eager": False, "max_num_seqs": 512},
+        {"enforce_eager": False, "max_num_seqs": 128},
+    ),
+}
+
+
+def settings_of(work: Work, file: Path = FILE) -> Settings:
+    """The fastest of those that were tried, or the first candidate for a work that was never tuned."""
+    tried = stored(file).get(shape(work), [])
+    worked = [one for one in tried if one["seconds"] is not None]
+    if not worked:
+        return possible(work)[0]
+    fastest: Settings = min(worked, key=lambda one: one["seconds"])["settings"]
+    return fastest
+
+
+def shape(work: Work) -> str:
+    """What the peers' times depend on: everything but the rewards."""
+    return (
+        f"{work.kind} {work.size}, {work.prompt_tokens} + {work.completion_tokens}, {work.prompts} × {work.completions}"
+    )
+
+
+def stored(file: Path = FILE) -> dict[str, list[dict[str, Any]]]:
+    """By shape what was tried; nothing before the first tuning."""
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def tune(works: Sequence[Work], seconds: Seconds, file: Path = FILE) -> None:
+    """Try every candidate on every work, and keep how long it took."""
+    for name, work in {shape(work): work for work in works}.items():
+        tried = [{"settings": dict(one), "seconds": _attempt(work, one, seconds)} for one in possible(work)]
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({**stored(file), name: tried}, indent=1, ensure_ascii=False) + "\n")
+
+
+def possible(work: Work) -> list[Settings]:
+    """The candidates that cut the step into equal passes, none of them too large for memory."""
+    return [one for one in CANDIDATES[work.kind] if work.kind == "sampling" or _fits(work, one["rows_per_pass"])]
+
+
+def _fits(work: Work, rows_per_pass: int) -> bool:
+    rows = min(rows_per_pass, work.rows)
+    tokens = rows * (work.prompt_tokens + work.completion_tokens)
+    in_parts = rows_per_pass == EVERYTHING or rows_per_pass < work.rows
+    return in_parts and work.rows % rows == 0 and tokens <= TOKENS_PER_PASS
+
+
+def _attempt(work: Work, settings: Settings, seconds: Seconds) -> float | None:
+    """Seconds of a repetition; ``None`` where the peer fails with these settings."""
+    try:
+        return seconds(work, settings)
+    except ContestantFailed:
+        return None

@@ -1,0 +1,131 @@
+"""Claims about unified fine-tuning: the search tree, the embedded tasks, UFT's published files."""
+
+from __future__ import annotations
+
+from claim import COMPARISON_FILES, RATES, Claim
+
+ARMS = "sft rft sft_rft r3 staged uft"
+CONTROL_RATES = "--tune reinforcement.learning_rate=3e-4,1e-3 --tune supervision.learning_rate=3e-4,1e-3"
+CREDITS = "--tune credit=standardised,centred,leave_one_out"
+LIKELIHOODS = "--tune likelihood=0.001,0.01,0.1"
+EVERYTHING = f"{RATES} {CREDITS} {LIKELIHOODS}"
+AUTHORS_BASE, KNIGHTS_BASE = "runs/claims/authors_base", "runs/claims/knights_base"
+REAL_FILES = ("checks.json", "summary.json", "base.json")
+
+EMBEDDED = (
+    Claim(
+        "theory",
+        "Explored leaves in the search tree",
+        "posttrain theory --workers 2",
+        ("theory.json", "annealing.json", "theory.png"),
+        "theory",
+    ),
+    Claim(
+        "base",
+        "The embedded base model at step 0",
+        "posttrain evaluate --samples 64 --examples 1000 --max-new-tokens 64",
+        ("summary.json",),
+        "base",
+    ),
+    Claim(
+        "key_paths",
+        "Key paths with misconceptions in the demonstrations, a sparse start (the default task)",
+        f"posttrain compare {ARMS} --seeds 5 --workers 2",
+        COMPARISON_FILES,
+        "comparison",
+        EVERYTHING,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
+    ),
+    Claim(
+        "key_paths_longer",
+        "The same for twice as many steps",
+        f"posttrain compare {ARMS} --seeds 3 --steps 120 --workers 2",
+        COMPARISON_FILES,
+        "comparison",
+        RATES,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
+    ),
+    Claim(
+        "key_paths_random_faults",
+        "The same with random faults instead of misconceptions",
+        f"posttrain compare {ARMS} --seeds 3 --workers 2 --set task.misconceptions=0.0 --set task.corrupted=0.14",
+        COMPARISON_FILES,
+        "comparison",
+        RATES,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
+    ),
+    Claim(
+        "key_paths_short",
+        "Short walks of three steps, faultless demonstrations",
+        f"posttrain compare {ARMS} --seeds 3 --set task.misconceptions=0.0 "
+        "--set task.horizon=3 --set task.key_length=3 --evaluation-examples 200 --workers 2",
+        COMPARISON_FILES,
+        "comparison",
+        RATES,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
+    ),
+    Claim(
+        "control",
+        "Control: faultless demonstrations and four times the answers per step, where nobody should win",
+        f"posttrain compare {ARMS} --seeds 3 --steps 120 --workers 2 --set task.misconceptions=0.0 "
+        "--set reinforcement.prompts_per_step=32 --set reinforcement.rollouts_per_prompt=8",
+        COMPARISON_FILES,
+        "comparison",
+        CONTROL_RATES,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
+        readings=(
+            "All but R3 arrive at the same place. R3 never leaves its hints: to the end, most of its training answers "
+            "begin inside a demonstration.",
+        ),
+    ),
+    Claim(
+        "countdown",
+        "Countdown with four numbers, compact form",
+        f"posttrain compare {ARMS} --seeds 3 --task countdown --workers 2 "
+        "--set task.form=compact_form --set task.counts=[4] --set task.largest_number=12 --set task.largest_value=48",
+        COMPARISON_FILES,
+        "comparison",
+        EVERYTHING,
+        effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
+    ),
+)
+
+PUBLISHED = (
+    Claim(
+        "authors_base",
+        "A base for real data: the questions of UFT's published files, answered in other words",
+        "posttrain pretrain --corpus authors",
+        ("metrics.jsonl",),
+        "pretraining",
+        published_files=True,
+    ),
+    Claim(
+        "real_countdown",
+        "UFT on the published Countdown file",
+        f"posttrain run claims/real_countdown.yaml --model {AUTHORS_BASE} --data $DATA/countdown-train.parquet",
+        REAL_FILES,
+        "real_data",
+        published_files=True,
+    ),
+    Claim(
+        "knights_base",
+        "A base for knights and knaves: the published questions, answered in other words",
+        "posttrain pretrain --corpus knights",
+        ("metrics.jsonl",),
+        "pretraining",
+        published_files=True,
+    ),
+    Claim(
+        "real_knights",
+        "UFT on the published knights-and-knaves file",
+        f"posttrain run claims/real_knights.yaml --model {KNIGHTS_BASE} --data $DATA/knights-and-knaves-train.parquet",
+        REAL_FILES,
+        "real_data",
+        published_files=True,
+        readings=(
+            "The solutions are some hundreds of tokens long and in words that this base has never seen. Sixty steps "
+            "teach it how a line sounds and unsettle what it did before: sampled answers lose their form when hints "
+            "become shorter. Longer training or a base that knows more ways of speaking is what to try.",
+        ),
+    ),
+)

@@ -1,0 +1,187 @@
+"""Causal attention by plain matrix products in blocks of queries, which on CPUs is faster than the fused kernels.
+
+Those of torch 2.13 are slow in their backward pass there, most of all in bfloat16, and the plain ones of transformers
+hold all [queries x keys] at once. In blocks, the half that causality forbids is hardly computed, and what is being
+worked on stays in the processor's cache. ``benchmarks/decisions.py`` measures it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+BLOCKED = "posttrain_blocked"
+"""The name under which transformers finds this attention."""
+SHARED = "posttrain_shared"
+"""Its name in models of which it is known that they ask it, and it alone, who reads what."""
+QUERIES_PER_BLOCK = 128
+KEPT_LENGTH = 512
+"""Up to as many keys, what the softmax gave is kept for the backward pass; beyond, it is computed again."""
+FUSED_LENGTH = 1024
+"""From as many tokens on the fused kernels are faster in float32."""
+
+
+class Reader(Protocol):
+    """One layer's keys and values of texts that have a prompt in common."""
+
+    def attend(self, query: Tensor, scale: float) -> Tensor:
+        """Float["r hq 1 d"] -> Float["r hq 1 d"]: what the newest token of every row reads."""
+        ...
+
+
+class Apart(Protocol):
+    """Several texts in one row."""
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """Float["1 hq m d"] and twice Float["1 hk m d"] -> Float["1 m hq d"]: what each token reads of its own text."""
+        ...
+
+
+def register() -> None:
+    """Make the attention known to transformers under both names; to do it twice changes nothing."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    for name in (BLOCKED, SHARED):
+        AttentionInterface.register(name, attend)
+        AttentionMaskInterface.register(name, sdpa_mask)
+
+
+def attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    readers: Sequence[Reader] | None = None,
+    texts: Apart | None = None,
+    **features: Any,
+) -> tuple[Tensor, None]:
+    """What transformers asks of an attention; whole causal passes without a mask are computed in blocks.
+
+    Args:
+        module: the attention layer.
+        query: Float["b hq q d"].
+        key: Float["b hk k d"], with hk a divisor of hq.
+        value: the same.
+        attention_mask: Bool["b 1 q k"], or ``None`` for plain causality.
+        scaling: of the products.
+        readers: who reads instead, by layer; they hold the keys and values themselves.
+        texts: what stands in one row and is to be read apart.
+        dropout: for the fused kernels, which compute all else.
+        **features: for them as well.
+
+    Returns:
+        Float["b q hq d"], and no weights.
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if readers is not None:
+        return readers[int(module.layer_idx)].attend(query, scale).transpose(1, 2), None  # type: ignore[arg-type]
+    if texts is not None:
+        return texts.attend(query, key, value, scale), None
+    if _is_left_to_fused_kernels(query, key, value, attention_mask):
+        return sdpa_attention_forward(  # type: ignore[no-any-return]
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scale, **features
+        )
+    # Rotations are computed in float32, and autocast does not reach into the function.
+    typed = (query.to(value.dtype), key.to(value.dtype), value)
+    return CausalAttention.apply(*typed, None, scale, QUERIES_PER_BLOCK).transpose(1, 2), None  # type: ignore[no-untyped-call]
+
+
+def _is_left_to_fused_kernels(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> bool:
+    """Steps of decoding, padding on the left, values of another width; and what they are faster at."""
+    length = query.shape[2]
+    other = mask is not None or length == 1 or length != key.shape[2] or value.shape[3] != key.shape[3]
+    return other or (length >= FUSED_LENGTH and value.dtype is torch.float32)
+
+
+class CausalAttention(torch.autograd.Function):
+    """Causal attention of a sequence to itself and to what stands before it, differentiable once.
+
+    ``apply(query, key, value, padding, scale, queries_per_block)`` takes the queries Float["b hq l d"] of the last l of
+    k tokens, twice Float["b hk k d"] with hk a divisor of hq, Bool["b k-l"] of what is no token among those before or
+    ``None``, the factor of the products, and the size of a block, which changes rounding only. It returns
+    Float["b hq l d"] in the type of its inputs; the softmax is taken in float32, or in that type if it is wider.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        padding: Tensor | None,
+        scale: float,
+        queries_per_block: int,
+    ) -> Tensor:
+        """See the class."""
+        grouped, before = _grouped(query, key), key.shape[2] - query.shape[2]
+        out = torch.empty_like(grouped)
+        kept = []
+        for begin, end in _blocks(query.shape[2], queries_per_block):
+            products = _rows(grouped, begin, end) @ key[:, :, : before + end].transpose(2, 3)
+            weights = _softmax(products, end - begin, padding, scale).to(query.dtype)
+            del products
+            out[:, :, :, begin:end] = (weights @ value[:, :, : before + end]).view_as(out[:, :, :, begin:end])
+            if key.shape[2] <= KEPT_LENGTH:
+                kept.append(weights)
+        ctx.save_for_backward(query, key, value, padding, *kept)
+        ctx.scale, ctx.queries_per_block = scale, queries_per_block
+        return out.view(query.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of query, key and value."""
+        query, key, value, padding, *kept = ctx.saved_tensors
+        grouped, above, before = _grouped(query, key), _grouped(gradient, key), key.shape[2] - query.shape[2]
+        wide = torch.promote_types(query.dtype, torch.float32)
+        of_query = torch.empty_like(grouped)
+        of_key, of_value = (torch.zeros(key.shape, dtype=wide, device=key.device) for _ in range(2))
+        for at, (begin, end) in enumerate(_blocks(query.shape[2], ctx.queries_per_block)):
+            rows, seen = _rows(above, begin, end), before + end
+            if kept:
+                weights = kept[at]
+            else:
+                products = _rows(grouped, begin, end) @ key[:, :, :seen].transpose(2, 3)
+                weights = _softmax(products, end - begin, padding, ctx.scale).to(query.dtype)
+            of_value[:, :, :seen] += weights.transpose(2, 3) @ rows
+            of_weights = (rows @ value[:, :, :seen].transpose(2, 3)).to(wide)
+            of_products = torch.ops.aten._softmax_backward_data(of_weights, weights.to(wide), -1, wide)
+            of_products = of_products.mul_(ctx.scale).to(query.dtype)
+            of_query[:, :, :, begin:end] = (of_products @ key[:, :, :seen]).view_as(of_query[:, :, :, begin:end])
+            of_key[:, :, :seen] += of_products.transpose(2, 3) @ _rows(grouped, begin, end)
+        return of_query.view(query.shape), of_key.to(key.dtype), of_value.to(value.dtype), None, None, None
+
+
+def _blocks(length: int, size: int) -> Iterator[tuple[int, int]]:
+    return ((begin, min(begin + size, length)) for begin in range(0, length, size))
+
+
+def _grouped(queries: Tensor, key: Tensor) -> Tensor:
+    """Float["b hq l d"] -> Float["b hk g l d"]: heads that read the same keys beside each other."""
+    return queries.reshape(key.shape[0], key.shape[1], queries.shape[1] // key.shape[1], *queries.shape[2:])
+
+
+def _rows(grouped: Tensor, begin: int, end: int) -> Tensor:
+    """Float["b hk g l d"] -> Float["b hk g*n d"]: the queries of a block, which all read the same keys."""
+    return grouped[:, :, :, begin:end].flatten(2, 3)
+
+
+def _softmax(products: Tensor, queries: int, padding: Tensor | None, scale: float) -> Tensor:
+    """Softmax over the keys that each query may see; the last ``queries`` keys are those of the block itself."""
+    later = torch.ones(queries, queries, dtype=torch.bool, device=products.device).triu_(1)
+    own = products.unflatten(2, (-1, queries))[..., -queries:]  # type: ignore[no-untyped-call]
+    own.masked_fill_(later, -torch.inf)
+    if padding is not None:
+        products[..., : padding.shape[1]].masked_fill_(padding[:, None, None], -torch.inf)
+    wide = torch.promote_types(products.dtype, torch.float32)
+    return torch.softmax(products.to(wide).mul_(scale), -1)

@@ -1,0 +1,146 @@
+"""Keys and values of prompts once per group, those of completions per row, in buffers that nothing moves in.
+
+A row's softmax runs over both; the products with the prompt are one matrix product for all rows of the group, where
+rows with keys of their own would need a small one each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import CacheLayerMixin
+
+
+class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
+    """Keys and values of one layer, for ``p`` prompts with ``n`` rows each.
+
+    Args:
+        keys, values: Float["p h l d"] of the prompts, padded on the left.
+        padding: Bool["p l"], where no prompt is; ``None`` if all are equally long.
+        rows_per_prompt: every prompt is continued by as many rows, prompt-major.
+        new_tokens: that are written to a row, at most.
+    """
+
+    is_compileable = False
+    is_sliding = False
+
+    def __init__(
+        self, keys: Tensor, values: Tensor, padding: Tensor | None, rows_per_prompt: int, new_tokens: int
+    ) -> None:
+        super().__init__()
+        self._prompts = (keys, values)
+        self._padding = padding
+        self._rows = rows_per_prompt
+        size = (len(keys) * rows_per_prompt, keys.shape[1], new_tokens, keys.shape[3])
+        self._written = (keys.new_empty(size), keys.new_empty(size))
+        self._length = 0
+        self.reads = 0
+        """How often :meth:`attend` was called."""
+        self.dtype, self.device = keys.dtype, keys.device
+        self.is_initialized = True
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Nothing: the buffers exist."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Write the next token of every row, Float["r h 1 d"]; returned are the keys and values of written tokens."""
+        self._length += 1
+        keys, values = self._own()
+        keys[:, :, -1:] = key_states
+        values[:, :, -1:] = value_states
+        return keys, values
+
+    def attend(self, query: Tensor, scale: float) -> Tensor:
+        """What every row's newest token reads: its prompt, and what the row has written.
+
+        Args:
+            query: Float["r hq 1 d"], with hq a multiple of h.
+            scale: of the products.
+
+        Returns:
+            Float["r hq 1 d"].
+        """
+        (prompt_keys, prompt_values), (keys, values) = self._prompts, self._own()
+        heads, width, rows = prompt_keys.shape[1], prompt_keys.shape[3], len(query)
+        self.reads += 1
+        scaled = (query * scale).reshape(rows, heads, -1, width)
+        to_prompt = self._by_prompt(scaled) @ prompt_keys.transpose(2, 3)
+        if self._padding is not None:
+            to_prompt = to_prompt.masked_fill(self._padding[:, None, None], -torch.inf)
+        to_own = self._by_prompt(scaled @ keys.transpose(2, 3))
+        products = torch.cat([to_prompt, to_own], -1)
+        wide = torch.promote_types(products.dtype, torch.float32)
+        weights = torch.softmax(products, -1, dtype=wide).to(query.dtype)
+        of_prompt, of_own = weights.tensor_split((prompt_keys.shape[2],), -1)
+        read = self._by_row(of_prompt @ prompt_values) + self._by_row(of_own) @ values
+        return read.reshape(query.shape)
+
+    def keep(self, prompts: Tensor, rows: Tensor) -> None:
+        """Go on with these prompts, Int["p"], and their rows, Int["p n"], both ascending; all may be fewer."""
+        self._prompts = (self._prompts[0][prompts], self._prompts[1][prompts])
+        self._padding = None if self._padding is None else self._padding[prompts]
+        self._rows = rows.shape[1]
+        for buffer in self._written:
+            buffer[: rows.numel(), :, : self._length] = buffer[rows.flatten(), :, : self._length]
+
+    def _own(self) -> tuple[Tensor, Tensor]:
+        """Float["r h t d"] twice: views of what the rows have written."""
+        rows = len(self._prompts[0]) * self._rows
+        keys, values = (buffer[:rows, :, : self._length] for buffer in self._written)
+        return keys, values
+
+    def _by_prompt(self, of_rows: Tensor) -> Tensor:
+        """Float["p*n h g x"] -> Float["p h n*g x"]: rows that share a prompt beside each other."""
+        return of_rows.reshape(-1, self._rows, *of_rows.shape[1:]).transpose(1, 2).flatten(2, 3)
+
+    def _by_row(self, of_prompts: Tensor) -> Tensor:
+        """The way back."""
+        prompts, heads, _, width = of_prompts.shape
+        return of_prompts.reshape(prompts, heads, self._rows, -1, width).transpose(1, 2).flatten(0, 1)
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens of the longest prompt."""
+        return self._prompts[0].shape[2]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Length and offset of the keys that the next token will see."""
+        return self._prompts[0].shape[2] + self._length + query_length, 0
+
+    def get_seq_length(self) -> int:
+        """Tokens in every row, the prompt's included."""
+        return self._prompts[0].shape[2] + self._length
+
+    def get_max_length(self) -> int:
+        """Tokens that every row has room for."""
+        return self._prompts[0].shape[2] + self._written[0].shape[2]
+
+
+def share(cache: Any, mask: Tensor, rows_per_prompt: int, new_tokens: int) -> list[SharedLayer]:
+    """Turn a cache of prompts into one of rows that share them.
+
+    Args:
+        cache: a DynamicCache that has read the prompts and nothing else.
+        mask: Int["p l"], 0 at padding.
+        rows_per_prompt: rows that continue each prompt.
+        new_tokens: that are written to each row, at most.
+
+    Returns:
+        Its layers.
+    """
+    padding = None if bool(mask.all()) else mask == 0
+    cache.layers = [SharedLayer(c.keys, c.values, padding, rows_per_prompt, new_tokens) for c in cache.layers]
+    return list(cache.layers)
+
+
+def check_all_read(layers: Sequence[SharedLayer]) -> None:
+    """Refuse a model whose attention does not ask the layers: it would have read no prompt at all.
+
+    Raises:
+        RuntimeError: some layer was not asked as often as tokens were written.
+    """
+    if any(layer.reads != layer.get_seq_length() - layer.prompt_length for layer in layers):
+        raise RuntimeError("the model does not pass the shared prompts on to its attention, which would not see them")

@@ -1,0 +1,177 @@
+"""Sequences of a group begin alike: with the prompt, and the hint. What they have in common passes a model once.
+
+The rows of a batch become one row without repetitions and without padding, and only attention sees them apart again.
+Every state, and every gradient, is what it would be if each sequence were passed by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from posttrain.attention import BLOCKED, QUERIES_PER_BLOCK, SHARED, CausalAttention, register
+from posttrain.types import TokenBatch
+
+WORTH_SHARING = 0.1
+"""Sequences are passed together if at least this share of the batch's places is padding or repetition."""
+
+
+def choose_attention(model: Any) -> None:
+    """Let a model on a CPU attend in blocks, and share what its sequences have in common, where both are right.
+
+    Args:
+        model: a Hugging Face model, with the attention that transformers chose for it.
+    """
+    config = model.config
+    if getattr(config, "attn_logit_softcapping", None) is not None:  # Gemma 2; no fused kernel caps
+        model.set_attn_implementation("eager")
+    elif model.device.type == "cpu" and config._attn_implementation == "sdpa" and model._supports_attention_backend:
+        register()
+        model.set_attn_implementation(SHARED if _holds_every_token(config) and _parts_texts(model) else BLOCKED)
+
+
+def can_share(model: Any) -> bool:
+    """Whether a model attends in a way that can be told which tokens belong together."""
+    return bool(model.config._attn_implementation == SHARED)
+
+
+def _holds_every_token(config: Any) -> bool:
+    """Whether no layer forgets, as those with a sliding window do."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
+
+
+def _parts_texts(model: Any) -> bool:
+    """Whether two sequences that begin alike get the same states together and apart: some models add masks or values.
+
+    Measured once, with the weights as they are; what fails here would fail, or be wrong, in training.
+    """
+    tokens = torch.tensor([[1, 2, 3, 4, 5], [1, 2, 3, 6, 7]], device=model.device) % int(model.config.vocab_size)
+    together = _as_one_row(tokens, torch.full((2,), tokens.shape[1]), torch.zeros(2, dtype=torch.long))
+    with torch.no_grad():
+        apart = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+        model.set_attn_implementation(SHARED)
+        try:
+            states = together.pass_through(model)
+        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
+            return False
+    return bool(torch.allclose(states, apart, rtol=1e-3, atol=1e-3))
+
+
+@dataclass(eq=False)
+class Prefixes:
+    """A batch as one row: first what the sequences of each of ``p`` groups have in common, then the rest of each.
+
+    Args:
+        tokens: Int["1 m"].
+        positions: Int["1 m"], each token's place in its own sequence.
+        place: Int["b l"], where each token of the batch stands in the row; 0 for padding.
+        common: Bool["p c"], which places of the padded common parts are taken, in the order of the row.
+        own: Bool["b r"], the same of the rests.
+        group: Int["b"], the common part that each rest goes on from.
+        reads: how many layers have attended.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    place: Tensor
+    common: Tensor
+    own: Tensor
+    group: Tensor
+    reads: int = 0
+
+    def pass_through(self, model: Any) -> Tensor:
+        """Float["b l d"]: the model's last states of every token of the batch; at padding, of some token.
+
+        Raises:
+            RuntimeError: the model does not ask its attention to part the texts.
+        """
+        # What is four-dimensional is not looked into by the model, and attention to texts needs no mask.
+        mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.tokens.device)
+        asked = {"input_ids": self.tokens, "position_ids": self.positions, "attention_mask": mask}
+        states = model.base_model(**asked, use_cache=False, texts=self).last_hidden_state[0]
+        if self.reads != int(model.config.num_hidden_layers):
+            raise RuntimeError("the model does not pass the texts on to its attention, which would not part them")
+        return states.index_select(0, self.place.flatten()).view(*self.place.shape, -1)  # type: ignore[no-any-return]
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """Every token reads the tokens before it in its own sequence, and itself.
+
+        Args:
+            query: Float["1 hq m d"].
+            key: Float["1 hk m d"], with hk a divisor of hq.
+            value: the same.
+            scale: of the products.
+
+        Returns:
+            Float["1 m hq d"].
+        """
+        self.reads += 1
+        end, width = int(self.common.sum()), query.shape[3]
+        flat = [x[0].transpose(0, 1).flatten(1).to(value.dtype) for x in (query, key, value)]
+        first = [_padded(x[:end], self.common, width) for x in flat]
+        of_common = CausalAttention.apply(*first, None, scale, QUERIES_PER_BLOCK)  # type: ignore[no-untyped-call]
+        read = [_taken(of_common, self.common)]
+        if self.own.shape[1]:
+            rest = [_padded(x[end:], self.own, width) for x in flat]
+            seen = [torch.cat([known[self.group], own], 2) for known, own in zip(first[1:], rest[1:])]
+            others = ~self.common[self.group]
+            of_own = CausalAttention.apply(rest[0], *seen, others, scale, QUERIES_PER_BLOCK)  # type: ignore[no-untyped-call]
+            read.append(_taken(of_own, self.own))
+        return torch.cat(read).view(1, *query.shape[2:0:-1], width)
+
+
+def prefixes(batch: TokenBatch) -> Prefixes | None:
+    """How a batch becomes one row, or ``None`` if that would leave out too little."""
+    _, group = torch.unique(batch.group, return_inverse=True)
+    made = _as_one_row(batch.tokens, batch.attention_mask.sum(1), group)
+    return made if made.tokens.numel() <= (1 - WORTH_SHARING) * batch.tokens.numel() else None
+
+
+def _as_one_row(tokens: Tensor, lengths: Tensor, group: Tensor) -> Prefixes:
+    """Int["b l"] right-padded, Int["b"] their lengths and Int["b"] their groups, numbered from 0."""
+    taken = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+    common = _common_lengths(tokens, lengths, group)
+    begins, rests = common.cumsum(0) - common, lengths - common[group]
+    passed = int(common.sum() + rests.sum())
+    at = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+    rest_begins = common.sum() + rests.cumsum(0) - rests
+    in_common = begins[group][:, None] + at
+    in_rest = (rest_begins - common[group])[:, None] + at
+    place = torch.where(at < common[group][:, None], in_common, in_rest).where(taken, 0)
+    row, positions = (tokens.new_empty(passed) for _ in range(2))
+    row[place[taken]] = tokens[taken]
+    positions[place[taken]] = at[taken]
+    return Prefixes(row[None], positions[None], place, _below(common), _below(rests), group)
+
+
+def _common_lengths(tokens: Tensor, lengths: Tensor, group: Tensor) -> Tensor:
+    """Int["p"]: with how many tokens all sequences of a group begin; 0 if already their first ones differ."""
+    count = int(group.max()) + 1
+    leader = torch.full((count,), len(group), device=group.device).scatter_reduce(
+        0, group, torch.arange(len(group), device=group.device), "amin"
+    )
+    alike = (tokens == tokens[leader[group]]).cumprod(1).sum(1).minimum(lengths)
+    return torch.full((count,), tokens.shape[1], device=group.device).scatter_reduce(0, group, alike, "amin")
+
+
+def _below(lengths: Tensor) -> Tensor:
+    """Int["p"] -> Bool["p c"]."""
+    return torch.arange(int(lengths.max()), device=lengths.device)[None] < lengths[:, None]
+
+
+def _padded(rows: Tensor, taken: Tensor, width: int) -> Tensor:
+    """Float["k h*d"] -> Float["b h l d"] where Bool["b l"] is taken, zeros elsewhere."""
+    out = rows.new_zeros(taken.numel(), rows.shape[1])
+    out = out.index_copy(0, taken.flatten().nonzero()[:, 0], rows)
+    return out.view(*taken.shape, rows.shape[1] // width, width).transpose(1, 2)
+
+
+def _taken(padded: Tensor, taken: Tensor) -> Tensor:
+    """Float["b h l d"] -> Float["k h*d"], the way back."""
+    return padded.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, taken.flatten().nonzero()[:, 0])
