@@ -121,8 +121,9 @@ def base(folder: Path) -> list[str]:
 def pretraining(folder: Path) -> list[str]:
     """How far the loss of a pretraining fell."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    first, last = rows[0]["loss"], statistics.fmean(row["loss"] for row in rows[-50:])
-    return [f"Loss per token: {first:.2f} at step 1, {last:.3f} over the last 50 of {len(rows)} steps.", ""]
+    begin, end = rows[0], rows[-1]["step"]
+    last = statistics.fmean(row["loss"] for row in rows if row["step"] > end - 50)
+    return [f"Loss per token: {begin['loss']:.2f} at step {begin['step']}, {last:.3f} over the last 50 of {end:,} steps.", ""]
 
 
 def run(folder: Path) -> list[str]:

@@ -123,9 +123,11 @@ PUBLISHED = (
         "real_data",
         published_files=True,
         readings=(
-            "The solutions are some hundreds of tokens long and in words that this base has never seen. Sixty steps "
-            "teach it how a line sounds and unsettle what it did before: sampled answers lose their form when hints "
-            "become shorter. Longer training or a base that knows more ways of speaking is what to try.",
+            "The base lists everybody in order and guesses who lies; of its sampled answers 2% are right, and most end "
+            "without an answer block. The solutions are some hundreds of tokens long and in words that it has never "
+            "seen. While both ways of speaking mix, sampled answers lose their form, and when hints are gone the reward "
+            "for form alone comes first: after 60 steps 97% of the greedy answers were well-formed and 0.8% right, at "
+            "the end none. Imitating harder (likelihood 1, learning rate 1e-3) was worse after 30 steps and broken off.",
         ),
     ),
 )
