@@ -123,7 +123,8 @@ def pretraining(folder: Path) -> list[str]:
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     begin, end = rows[0], rows[-1]["step"]
     last = statistics.fmean(row["loss"] for row in rows if row["step"] > end - 50)
-    return [f"Loss per token: {begin['loss']:.2f} at step {begin['step']}, {last:.3f} over the last 50 of {end:,} steps.", ""]
+    first = f"{begin['loss']:.2f} at step {begin['step']}"
+    return [f"Loss per token: {first}, {last:.3f} over the last 50 of {end:,} steps.", ""]
 
 
 def run(folder: Path) -> list[str]:

@@ -125,9 +125,10 @@ PUBLISHED = (
         readings=(
             "The base lists everybody in order and guesses who lies; of its sampled answers 2% are right, and most end "
             "without an answer block. The solutions are some hundreds of tokens long and in words that it has never "
-            "seen. While both ways of speaking mix, sampled answers lose their form, and when hints are gone the reward "
+            "seen. While both ways of speaking mix, sampled answers lose their form; when hints are gone the reward "
             "for form alone comes first: after 60 steps 97% of the greedy answers were well-formed and 0.8% right, at "
-            "the end none. Imitating harder (likelihood 1, learning rate 1e-3) was worse after 30 steps and broken off.",
+            "the end none. Imitating harder (likelihood 1, learning rate 1e-3) was worse after 30 steps and broken "
+            "off.",
         ),
     ),
 )
