@@ -206,7 +206,7 @@ def _gradient(
     session: Session, runtime: LocalRuntime, minibatch: list[TrainingSequence], now: Progress, losses: dict[str, float]
 ) -> int:
     """Accumulate the gradient of one minibatch; returns how many sequences needed no pass."""
-    stage, policy, budget = session.stage, session.policy, session.stage.tokens_per_microbatch
+    stage, policy, budget = session.stage, session.policy, runtime.tokens_at_once(session.stage.tokens_per_microbatch)
     weighed = weigh(minibatch, stage.terms, runtime.total)
     alive = [s for s in weighed if not all(_inert(term, s) for term in stage.terms)]
     prepared = {t.prepare.provides: t.prepare(weighed, policy, budget) for t in stage.terms if t.prepare is not None}

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 Precision = Literal["auto", "float32", "bfloat16"]
+CPU_TOKENS_AT_ONCE = 8192
+"""Larger micro-batches do not fit into a processor's caches: 16,384 tokens of a 1M model take a quarter more time."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class LocalRuntime:
     def backward(self, loss: Tensor) -> None:
         """Accumulate gradients."""
         loss.backward()  # type: ignore[no-untyped-call]
+
+    def tokens_at_once(self, budget: int) -> int:
+        """How many tokens of at most ``budget`` to pass in one micro-batch; changes rounding only."""
+        return min(budget, CPU_TOKENS_AT_ONCE) if self.device.type == "cpu" else budget
 
     def gradient_norm(self, parameters: Sequence[nn.Parameter], clip_norm: float) -> float:
         """Cut the gradient's 2-norm at ``clip_norm`` and return what it was."""

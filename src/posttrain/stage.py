@@ -113,7 +113,8 @@ class Stage:
         adapter: which numbers of the model are trained; ``None`` trains them all.
         frozen: the frozen policies that may be named, made when the stage begins if something reads them.
         heads: modules trained beside the model, by name.
-        tokens_per_microbatch: padded tokens sent through the model at a time; changes speed and memory, never results.
+        tokens_per_microbatch: padded tokens sent through the model at a time, at most; changes speed and memory, never
+            results.
     """
 
     name: str
