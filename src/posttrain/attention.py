@@ -1,8 +1,8 @@
-"""Causal attention by plain matrix products in blocks of queries, which on CPUs is faster than the fused kernels.
+"""Causal attention by plain matrix products in blocks of queries, for CPUs.
 
-Those of torch 2.13 are slow in their backward pass there, most of all in bfloat16, and the plain ones of transformers
-hold all [queries x keys] at once. In blocks, the half that causality forbids is hardly computed, and what is being
-worked on stays in the processor's cache. ``benchmarks/decisions.py`` measures it.
+The fused kernels of torch 2.13 are slow in their backward pass there, most of all in bfloat16, and the plain ones of
+transformers hold all [queries x keys] at once. In blocks, the half that causality forbids is hardly computed, and what
+is being worked on stays in the processor's cache. ``benchmarks/decisions.py`` measures it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ QUERIES_PER_BLOCK = 128
 KEPT_LENGTH = 512
 """Up to as many keys, what the softmax gave is kept for the backward pass; beyond, it is computed again."""
 FUSED_LENGTH = 1024
-"""From as many tokens on the fused kernels are faster in float32."""
+"""Longer sequences are left to the fused kernels in float32: at 2,048 tokens these are faster, and they hold less."""
 
 
 class Reader(Protocol):
@@ -100,7 +100,7 @@ def _is_left_to_fused_kernels(query: Tensor, key: Tensor, value: Tensor, mask: T
     """Steps of decoding, padding on the left, values of another width; and what they are faster at."""
     length = query.shape[2]
     other = mask is not None or length == 1 or length != key.shape[2] or value.shape[3] != key.shape[3]
-    return other or (length >= FUSED_LENGTH and value.dtype is torch.float32)
+    return other or (length > FUSED_LENGTH and value.dtype is torch.float32)
 
 
 class CausalAttention(torch.autograd.Function):

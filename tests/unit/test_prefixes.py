@@ -92,7 +92,7 @@ def test_so_they_are_in_other_architectures(architecture: str) -> None:
     check_alike(float64_policy(architecture), batch_of(SHARED))
 
 
-def test_it_is_really_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_really_used() -> None:
     policy, passed = tiny_policy(), []
     choose_attention(policy.model)
     embedding = policy.model.get_input_embeddings()

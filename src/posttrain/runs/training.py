@@ -49,11 +49,7 @@ def run_stage(prepared: Prepared, session: Session, index: int, stop: Callable[[
 
         def after_step(record: StepRecord) -> bool:
             step = before + record.now.step + 1
-            began = time.perf_counter()
-            with phase("journal"):
-                row = prepared.journal.step(session.stage.name, step, record, session.spent)
-            if watch is not None:
-                prepared.journal.profile(step, record.seconds + time.perf_counter() - began, watch.take())
+            row = _write_down(prepared, session, step, record, watch)
             prepared.display.advance(step, _note(row))
             _show_samples(prepared, step)
             if step < total and step % prepared.spec.evaluate_every == 0:
@@ -81,6 +77,18 @@ def run_stage(prepared: Prepared, session: Session, index: int, stop: Callable[[
         elif interrupted() or stop():
             _stopped(prepared, session, index)
             raise Interrupted(f"stopped after step {reached} of {total}; go on with --resume {prepared.path}")
+
+
+def _write_down(
+    prepared: Prepared, session: Session, step: int, record: StepRecord, watch: Stopwatch | None
+) -> dict[str, Any]:
+    """Write the step, and if somebody watches where its time went; returns its metrics."""
+    began = time.perf_counter()
+    with phase("journal"):
+        row = prepared.journal.step(session.stage.name, step, record, session.spent)
+    if watch is not None:
+        prepared.journal.profile(step, record.seconds + time.perf_counter() - began, watch.take())
+    return row
 
 
 def evaluate(prepared: Prepared, step: int) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GemmaConfig, GemmaForCausalLM
 
 from fixtures.folders import CONTEXT, VOCABULARY, bpe_tokenizer, random_model
-from fixtures.sequences import sequence
+from fixtures.sequences import continued
 from posttrain.batching import collate
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.forward import Forward
@@ -72,15 +72,7 @@ def test_recorded_logprobs_are_those_of_a_training_pass(policies: Policy) -> Non
         engine = HuggingFaceEngine()
         engine.load(policy, 0)
         groups = engine.generate(PROMPTS, Sampling(1.0, NEW), 4, torch.Generator().manual_seed(0))
-        rows = [
-            sequence(
-                [*prompt.tolist(), *c.tokens.tolist()],
-                [Origin.PROMPT] * len(prompt) + [Origin.SAMPLED] * len(c.tokens),
-            )
-            for prompt, group in zip(PROMPTS, groups)
-            for c in group
-        ]
-        batch = collate(rows, 0, policy.device)
+        batch = collate(continued(PROMPTS, groups), 0, policy.device)
         sampled = batch.origin == int(Origin.SAMPLED)
         with torch.no_grad():
             again = Forward(policy, batch, sampled).logprobs[sampled]

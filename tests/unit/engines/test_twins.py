@@ -6,7 +6,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from fixtures.folders import CONTEXT, VOCABULARY, bpe_tokenizer
 from fixtures.models import tiny_policy, weights
-from fixtures.sequences import sequence
+from fixtures.sequences import continued
 from posttrain.adapters.lora import Lora
 from posttrain.adapters.spiel import Spiel
 from posttrain.adapters.vera import Vera
@@ -76,12 +76,7 @@ def written(engine: HuggingFaceEngine, policy: Policy) -> list[list[Completion]]
 
 def gap(policy: Policy, groups: list[list[Completion]]) -> float:
     """Mean distance of the recorded log-probabilities from those of a training pass."""
-    rows = [
-        sequence([*p.tolist(), *c.tokens.tolist()], [Origin.PROMPT] * len(p) + [Origin.SAMPLED] * len(c.tokens))
-        for p, group in zip(PROMPTS, groups)
-        for c in group
-    ]
-    batch = collate(rows, 0, policy.device)
+    batch = collate(continued(PROMPTS, groups), 0, policy.device)
     sampled = batch.origin == int(Origin.SAMPLED)
     with torch.no_grad():
         again = Forward(policy, batch, sampled).logprobs[sampled]
