@@ -22,6 +22,7 @@ from posttrain.objectives.entropy import NegativeEntropy
 from posttrain.objectives.kl import EstimatedKl, ExactKl
 from posttrain.protocols import Source, Term
 from posttrain.recipe import Recipe
+from posttrain.rewards.outcome import AsJudged, RightOnly
 from posttrain.rollouts.on_policy import OnPolicy
 from posttrain.stage import AdamW, Problems, Stage, Stream
 from posttrain.types import Origin, Sampling
@@ -38,6 +39,7 @@ class Reinforcement:
         learning_rate: constant (1e-6).
         temperature: of sampling (1.0; no top-p, no top-k).
         max_new_tokens: longest continuation in tokens (1024).
+        reward: what wrong answers earn: what the verifier gave them (in UFT 0.1 if they are well-formed), or nothing.
         credit: rewards to advantages (standardised).
         objective: ratio level and clip (token, 0.2).
         share: normaliser of policy, KL and entropy terms (token mean).
@@ -55,6 +57,7 @@ class Reinforcement:
     learning_rate: float = 1e-6
     temperature: float = 1.0
     max_new_tokens: int = 1024
+    reward: AsJudged | RightOnly = AsJudged()
     credit: Standardised | Centred | LeaveOneOut = Standardised()
     objective: ClippedPolicy = ClippedPolicy()
     share: PerToken | PerSequence | PerGroup | PerConstant = PerToken()
@@ -81,11 +84,10 @@ def stage(
     problems: Problems, steps: int, settings: Reinforcement, source: Source, extra_terms: tuple[Term, ...] = ()
 ) -> Stage:
     """The reinforced stage over any source of groups, for methods that change where answers start."""
+    reward = settings.reward.of(problems.reward)
     return Stage(
         name="reinforced",
-        streams=(
-            Stream("answers", problems.examples, source, settings.prompts_per_step, problems.reward, settings.credit),
-        ),
+        streams=(Stream("answers", problems.examples, source, settings.prompts_per_step, reward, settings.credit),),
         terms=(*policy_terms(settings), *extra_terms),
         steps=steps,
         learning_rate=settings.learning_rate,
