@@ -98,33 +98,41 @@ def weigh(sequences: Sequence[TrainingSequence], terms: Sequence[Term], total: T
         sum to 1 over the minibatch of all ranks, or to 0 if it has no members (``PerConstant`` sums to a length, and
         emphasised members to their mean emphasis where members are counted).
     """
+    lengths = [s.length for s in sequences]
+    owner = torch.arange(len(sequences)).repeat_interleave(torch.tensor(lengths, dtype=torch.long))
     weighed = [dict(s.weights) for s in sequences]
     for term in terms:
-        masks = [_members(s, term) for s in sequences]
-        amounts = [_emphasised(s, term, mask) for s, mask in zip(sequences, masks)]
-        counted = amounts if term.share.counts == "weights" else masks
+        masks = _members(sequences, term, owner)
+        amounts = _emphasised(sequences, term, masks)
+        counts = torch.zeros(len(sequences), dtype=torch.float64)
+        counts.index_add_(0, owner, amounts if term.share.counts == "weights" else masks)
         read = [i for i, s in enumerate(sequences) if term.reads(s)]
-        members = [float(counted[i].sum()) for i in read]
+        members = counts[read].tolist()
         denominators = term.share.denominators(members, [sequences[i].group for i in read], total)
-        for i, count, denominator in zip(read, members, denominators):
-            amounts[i] = amounts[i] / denominator if count else amounts[i]
-        for weights, amount in zip(weighed, amounts):
-            weights[term.name] = amount
+        divisors = torch.ones(len(sequences), dtype=torch.float64)
+        divisors[read] = torch.tensor([d if n else 1.0 for n, d in zip(members, denominators)], dtype=torch.float64)
+        for weights, share in zip(weighed, torch.split(amounts / divisors[owner], lengths)):
+            weights[term.name] = share
     return [dataclasses.replace(s, weights=w) for s, w in zip(sequences, weighed)]
 
 
-def _members(sequence: TrainingSequence, term: Term) -> Tensor:
-    mask = torch.zeros(len(sequence.tokens), dtype=torch.float64)
-    if term.reads(sequence):
-        for origin in term.over:
-            mask[sequence.origin == int(origin)] = 1.0
-    mask[0] = 0.0  # nothing predicts the first token
-    return mask
+def _members(sequences: Sequence[TrainingSequence], term: Term, owner: Tensor) -> Tensor:
+    """Float["t"]: 1 at every token, of all sequences one after the other, that belongs to the term."""
+    origin = torch.cat([torch.empty(0, dtype=torch.long), *(s.origin for s in sequences)])
+    reads = torch.tensor([term.reads(s) for s in sequences], dtype=torch.bool)
+    members = torch.isin(origin, torch.tensor([int(o) for o in term.over])) & reads[owner]
+    # Nothing predicts the first token.
+    first = owner.diff(prepend=torch.tensor([-1])) != 0
+    return (members & ~first).double()
 
 
-def _emphasised(sequence: TrainingSequence, term: Term, mask: Tensor) -> Tensor:
-    emphasis = sequence.signals.get(f"{EMPHASIS}{term.name}")
-    return mask if emphasis is None else mask * emphasis.to(mask.dtype)
+def _emphasised(sequences: Sequence[TrainingSequence], term: Term, masks: Tensor) -> Tensor:
+    """Float["t"]: what members count, where somebody emphasises tokens of the term."""
+    emphasis = [s.signals.get(f"{EMPHASIS}{term.name}") for s in sequences]
+    if all(e is None for e in emphasis):
+        return masks
+    ones = (torch.ones(s.length, dtype=torch.float64) if e is None else e.double() for s, e in zip(sequences, emphasis))
+    return masks * torch.cat(list(ones))
 
 
 def minibatches(
@@ -171,18 +179,19 @@ def microbatches(
     ordered.sort(key=lambda group: _longest_first(group[0]))
     units = ordered if whole_groups else [[sequence] for group in ordered for sequence in group]
     row: list[TrainingSequence] = []
+    longest = 0
     for unit in units:
-        longest = max(len(s.tokens) for s in (*row, *unit))
+        longest = max(longest, *(s.length for s in unit))
         if row and (len(row) + len(unit)) * longest > tokens_per_microbatch:
             yield row
-            row = []
-        row = row + unit
+            row, longest = [], max(s.length for s in unit)
+        row.extend(unit)
     if row:
         yield row
 
 
 def _longest_first(sequence: TrainingSequence) -> tuple[int, int]:
-    return -len(sequence.tokens), sequence.uid
+    return -sequence.length, sequence.uid
 
 
 def collate(sequences: Sequence[TrainingSequence], padding_token: int, device: torch.device) -> TokenBatch:
@@ -194,7 +203,7 @@ def collate(sequences: Sequence[TrainingSequence], padding_token: int, device: t
     def signal(name: str) -> Tensor:
         # A sequence without this signal has weight 0 in every term that reads it, or the term is inert on it.
         known = next(s.signals[name] for s in sequences if name in s.signals)
-        return stack([s.signals.get(name, known.new_zeros(len(s.tokens))) for s in sequences], 0.0)
+        return stack([s.signals.get(name, known.new_zeros(s.length)) for s in sequences], 0.0)
 
     groups: dict[Hashable, int] = {}
     for s in sequences:

@@ -217,7 +217,7 @@ def _gradient(
             raise NonFinite(f"the loss is {float(loss.detach())} at step {now.step + 1} of stage {stage.name!r}")
         with phase("backward"):
             runtime.backward(loss)
-        session.spent.tokens_trained += sum(len(s.tokens) for s in rows)
+        session.spent.tokens_trained += sum(s.length for s in rows)
     return len(weighed) - len(alive)
 
 

@@ -41,7 +41,7 @@ def count(spent: Spent, policy: Policy, collection: Collection) -> None:
     written = [r for r in collection.rollouts if r.ended != "given"]
     spent.completions_sampled += len(written)
     spent.tokens_sampled += sum(int((r.origin == int(Origin.SAMPLED)).sum()) for r in collection.rollouts)
-    spent.flops += 2.0 * policy.parameters_count * sum(len(r.tokens) for r in written)
+    spent.flops += 2.0 * policy.parameters_count * sum(r.length for r in written)
     spent.answers_judged += sum(1 for r in collection.rollouts if r.verdict is not None)
     spent.answers_unscorable += collection.unscorable
     judged, failed = spent.answers_judged, spent.answers_unscorable

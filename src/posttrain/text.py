@@ -30,6 +30,10 @@ class Text:
         if not tokenizer.is_fast:
             raise UserError("the tokenizer is not a fast one; convert it to tokenizer.json first")
         self.tokenizer = tokenizer
+        # Called itself: what the wrapper around it does for batches takes ten times longer than a prompt's tokens.
+        self._backend = tokenizer.backend_tokenizer
+        self._backend.no_truncation()
+        self._backend.no_padding()
         self.end: int = int(tokenizer.eos_token_id)
 
     def encode(self, text: str) -> Tensor:
@@ -51,11 +55,11 @@ class Text:
 
     def decode(self, tokens: Tensor | Sequence[int]) -> str:
         """The text of ``tokens``, special tokens left out."""
-        return str(self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return self._decode(tokens, skip_special_tokens=True)
 
     def verbatim(self, tokens: Tensor | Sequence[int]) -> str:
         """The text of ``tokens`` with its special tokens: a chat's own markers are part of its text."""
-        return str(self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        return self._decode(tokens, skip_special_tokens=False)
 
     def token(self, text: str) -> int:
         """The one token that ``text`` is.
@@ -108,12 +112,16 @@ class Text:
         return len(self.encode(example.prompt)) + longest + 1
 
     def _encode_with_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        tokens: list[int] = encoded["input_ids"]
+        encoded = self._backend.encode(text, add_special_tokens=False)
+        tokens: list[int] = encoded.ids
         back = self.verbatim(tokens)  # with special tokens, so that an unknown one shows itself
         if back.lstrip(" ") != text.lstrip(" "):
             raise UserError(
                 f"the tokenizer cannot represent this text: {text[:120]!r} comes back as {back[:120]!r}; "
                 "use a model whose tokenizer covers it"
             )
-        return tokens, [(int(start), int(end)) for start, end in encoded["offset_mapping"]]
+        return tokens, encoded.offsets
+
+    def _decode(self, tokens: Tensor | Sequence[int], *, skip_special_tokens: bool) -> str:
+        numbers = tokens.tolist() if isinstance(tokens, Tensor) else list(tokens)
+        return str(self._backend.decode(numbers, skip_special_tokens=skip_special_tokens))

@@ -143,6 +143,11 @@ class Rollout:
     signals: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
+    def length(self) -> int:
+        """Tokens, prompt included."""
+        return self.tokens.shape[0]
+
+    @property
     def reward(self) -> float:
         """The score of its verdict.
 
@@ -176,6 +181,11 @@ class TrainingSequence:
     uid: int
     signals: Mapping[str, Tensor] = field(default_factory=dict)
     weights: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        """Tokens, prompt included."""
+        return self.tokens.shape[0]
 
     @property
     def group(self) -> Hashable:

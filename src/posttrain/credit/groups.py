@@ -47,6 +47,6 @@ def relative_to_group(
     out: list[Mapping[str, Tensor]] = [{} for _ in sequences]
     for indices in members_by_group(sequences).values():
         values = advantages(rewards_of([sequences[i] for i in indices]))
-        for i, value in zip(indices, values):
-            out[i] = {"advantages": value.expand(len(sequences[i].tokens)).clone()}
+        for i, value in zip(indices, values.tolist()):
+            out[i] = {"advantages": torch.full((sequences[i].length,), value, dtype=values.dtype)}
     return out

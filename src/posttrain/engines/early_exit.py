@@ -17,7 +17,7 @@ import torch
 from torch import Generator, Tensor
 
 from posttrain.blocks import Section, blocks
-from posttrain.engines.huggingface import sample
+from posttrain.engines.draws import sample
 from posttrain.errors import UserError
 from posttrain.policy import Policy, autocast
 from posttrain.types import Completion, Sampling

@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from posttrain.engines.buffers import keep_rows, make_room
+from posttrain.engines.draws import sample
 from posttrain.engines.shared_prompts import SharedLayer, check_all_read, share
 from posttrain.engines.twins import Twin
 from posttrain.policy import Policy, autocast
@@ -234,29 +235,6 @@ def _logits(policy: Policy, tokens: Tensor, mask: Tensor, positions: Tensor, cac
         input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
     ).last_hidden_state
     return policy.head(states[:, -1])
-
-
-def sample(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor, Tensor]:
-    """Draw by inverting the cumulative distribution.
-
-    Args:
-        logits: Float["r v"].
-        temperature: 0 takes the most likely token.
-        uniforms: Float["r"] in [0, 1).
-
-    Returns:
-        Int["r"] tokens and Float["r"] their log-probabilities at this temperature (greedy: at temperature 1).
-    """
-    logprobs = torch.log_softmax(logits / (temperature or 1.0), -1)
-    if temperature == 0:
-        token = logits.argmax(-1)
-    else:
-        cumulative = logprobs.exp().cumsum(-1)
-        # Rounding may leave the total below 1; scaling the draw by it keeps every draw inside the support.
-        draws = uniforms.to(cumulative.dtype)[:, None] * cumulative[:, -1:]
-        token = torch.searchsorted(cumulative, draws, right=True)
-        token = token[:, 0].clamp(max=logits.shape[-1] - 1)
-    return token, logprobs.gather(-1, token[:, None])[:, 0]
 
 
 def _completions(tokens: Tensor, logprobs: Tensor, end: int) -> list[Completion]:

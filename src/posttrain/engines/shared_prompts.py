@@ -1,7 +1,8 @@
 """Keys and values of prompts once per group, those of completions per row, in buffers that nothing moves in.
 
 A row's softmax runs over both; the products with the prompt are one matrix product for all rows of the group, where
-rows with keys of their own would need a small one each.
+rows with keys of their own would need a small one each. The products with a row's own keys take the whole buffer, room
+for tokens to come included: small products of a part of it are several times slower than of contiguous memory.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.cache_utils import CacheLayerMixin
+
+ROOM = 32
+"""Tokens that a buffer grows by when it is full."""
 
 
 class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -34,8 +38,10 @@ class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
         self._prompts = (keys, values)
         self._padding = padding
         self._rows = rows_per_prompt
-        size = (len(keys) * rows_per_prompt, keys.shape[1], new_tokens, keys.shape[3])
-        self._written = (keys.new_empty(size), keys.new_empty(size))
+        self._new_tokens = new_tokens
+        size = (len(keys) * rows_per_prompt, keys.shape[1], min(ROOM, new_tokens), keys.shape[3])
+        # Zeros, as what is not written yet is multiplied too, if only by 0.
+        self._written = (keys.new_zeros(size), keys.new_zeros(size))
         self._length = 0
         self.reads = 0
         """How often :meth:`attend` was called."""
@@ -47,11 +53,15 @@ class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Write the next token of every row, Float["r h 1 d"]; returned are the keys and values of written tokens."""
-        self._length += 1
+        if self._length == self._written[0].shape[2]:
+            more = min(ROOM, self._new_tokens - self._length)
+            keys, values = (nn.functional.pad(buffer, (0, 0, 0, more)) for buffer in self._own())
+            self._written = (keys, values)
         keys, values = self._own()
-        keys[:, :, -1:] = key_states
-        values[:, :, -1:] = value_states
-        return keys, values
+        keys[:, :, self._length : self._length + 1] = key_states
+        values[:, :, self._length : self._length + 1] = value_states
+        self._length += 1
+        return keys[:, :, : self._length], values[:, :, : self._length]
 
     def attend(self, query: Tensor, scale: float) -> Tensor:
         """What every row's newest token reads: its prompt, and what the row has written.
@@ -72,6 +82,7 @@ class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
             to_prompt = to_prompt.masked_fill(self._padding[:, None, None], -torch.inf)
         to_own = self._by_prompt(scaled @ keys.transpose(2, 3))
         products = torch.cat([to_prompt, to_own], -1)
+        products[..., prompt_keys.shape[2] + self._length :] = -torch.inf
         wide = torch.promote_types(products.dtype, torch.float32)
         weights = torch.softmax(products, -1, dtype=wide).to(query.dtype)
         of_prompt, of_own = weights.tensor_split((prompt_keys.shape[2],), -1)
@@ -87,10 +98,9 @@ class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
             buffer[: rows.numel(), :, : self._length] = buffer[rows.flatten(), :, : self._length]
 
     def _own(self) -> tuple[Tensor, Tensor]:
-        """Float["r h t d"] twice: views of what the rows have written."""
+        """Float["r h m d"] twice: the rows' buffers, written as far as the length says."""
         rows = len(self._prompts[0]) * self._rows
-        keys, values = (buffer[:rows, :, : self._length] for buffer in self._written)
-        return keys, values
+        return self._written[0][:rows], self._written[1][:rows]
 
     def _by_prompt(self, of_rows: Tensor) -> Tensor:
         """Float["p*n h g x"] -> Float["p h n*g x"]: rows that share a prompt beside each other."""
@@ -116,7 +126,7 @@ class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
 
     def get_max_length(self) -> int:
         """Tokens that every row has room for."""
-        return self._prompts[0].shape[2] + self._written[0].shape[2]
+        return self._prompts[0].shape[2] + self._new_tokens
 
 
 def share(cache: Any, mask: Tensor, rows_per_prompt: int, new_tokens: int) -> list[SharedLayer]:

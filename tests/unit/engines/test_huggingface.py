@@ -7,7 +7,8 @@ from torch import Tensor
 from fixtures.models import Bigrams, bigram_policy, random_table, tiny_policy, weights
 from fixtures.sequences import sequence
 from posttrain.batching import collate
-from posttrain.engines.huggingface import HuggingFaceEngine, sample
+from posttrain.engines.draws import sample
+from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.forward import Forward
 from posttrain.policy import Policy
 from posttrain.types import Completion, Origin, Sampling
