@@ -45,11 +45,12 @@ def _drawn(masses: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     share = (uniforms * ends[:, -1:] - begin).clamp(min=0) / (ends.gather(1, block) - begin)
     inside = blocks.gather(1, block[:, :, None].expand(-1, -1, BLOCK))[:, 0].cumsum(-1)
     place = _first_beyond(inside, share * inside[:, -1:], inside[:, -1:])
-    return block * BLOCK + place, ends[:, -1:]
+    # Where masses are no numbers no place is right; the log-probability of any token is none either.
+    return (block * BLOCK + place).clamp(max=masses.shape[1] - 1), ends[:, -1:]
 
 
 def _first_beyond(cumulative: Tensor, draws: Tensor, totals: Tensor) -> Tensor:
     """Int["r 1"]: the first place whose cumulative mass is greater than the draw. It has a mass of its own."""
     below = torch.nextafter(totals, torch.zeros_like(totals))  # a draw may have been rounded up to the total
     place = torch.searchsorted(cumulative, torch.minimum(draws, below), right=True)
-    return place.clamp(max=cumulative.shape[1] - 1)  # of masses that are no numbers the log-probability is none either
+    return place.clamp(max=cumulative.shape[1] - 1)

@@ -6,7 +6,7 @@ from hypothesis import strategies as some
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from posttrain.engines.shared_prompts import SharedLayer
+from posttrain.engines.shared_prompts import ROOM, SharedLayer
 from tolerances import ROUNDING
 
 WIDTH = 4
@@ -27,7 +27,7 @@ def tokens_of_rows(rows: int, heads: int, seed: int) -> Tensor:
     heads=some.integers(1, 3),
     groups=some.integers(1, 3),
     lengths=some.lists(some.integers(1, 4), min_size=3, max_size=3),
-    new=some.integers(1, 3),
+    new=some.one_of(some.integers(1, 3), some.integers(ROOM - 1, 2 * ROOM + 1)),
 )
 def test_every_row_reads_its_prompt_and_what_it_has_written(
     prompts: int, rows_per_prompt: int, heads: int, groups: int, lengths: list[int], new: int
