@@ -69,6 +69,7 @@ bench: install peers
 	$(BIN)/python -m benchmarks.run --cores $(CORE)
 	$(BIN)/python -m benchmarks.decisions --core $(CORE)
 	$(BIN)/python -m benchmarks.growth --core $(CORE)
+	$(BIN)/python -m benchmarks.memory --core $(CORE)
 
 bench-quick: install peers
 	$(BIN)/python -m benchmarks.run --quick --cores $(CORE)

@@ -76,7 +76,7 @@ def page_text() -> str:
     for kind, (title, what) in KINDS.items():
         own = [one for one in found if one["work"]["name"].startswith(kind + "-")]
         parts += [f"## {title}", "", what, "", *(works(own) if own else ["Not measured yet."]), ""]
-    parts += [*unreached(found), *growth(), *decisions(), *settings(found), *machines(found)]
+    parts += [*unreached(found), *growth(), *memory(), *decisions(), *settings(found), *machines(found)]
     return "\n".join(parts)
 
 
@@ -149,6 +149,27 @@ def growth() -> list[str]:
         ]
         lines.append("")
     return lines
+
+
+def memory() -> list[str]:
+    """What a large vocabulary costs."""
+    lines = ["## Memory of a large vocabulary", ""]
+    file = RESULTS / "memory.json"
+    if not file.exists():
+        return [*lines, "`python -m benchmarks.memory`: not measured yet.", ""]
+    found = read(file)
+    lines += [
+        f"`python -m benchmarks.memory`: one supervised step of the smallest model with a vocabulary of "
+        f"{found['vocabulary']:,}, all tokens in one pass; the most that the process ever held, in MiB. *Whole "
+        "logits* is the textbook's step in PyTorch.",
+        "",
+    ]
+    names = [name for name in found["rows"][0] if name != "tokens"]
+    lines += [f"| tokens | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    for row in found["rows"]:
+        cells = ["fails" if row[name] is None else f"{row[name]['memory_mib']:,.0f}" for name in names]
+        lines.append(f"| {row['tokens']:,} | {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def decisions() -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -51,7 +52,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Clock:
-    """A moment; both its times are in seconds.
+    """A moment; both its times are in seconds. The memory that is reported is the most this process ever held.
 
     Args:
         wall: of the world.
@@ -70,7 +71,11 @@ class Clock:
     def since(self) -> dict[str, float]:
         """What has passed until now."""
         now = Clock.now()
-        return {"seconds": now.wall - self.wall, "processor_seconds": now.processor - self.processor}
+        return {
+            "seconds": now.wall - self.wall,
+            "processor_seconds": now.processor - self.processor,
+            "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
 
 
 def timed(action: Callable[[], Any]) -> dict[str, float]:

@@ -37,7 +37,9 @@ def sample(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor
 
 def _drawn(masses: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     """Float["r v"] probabilities up to a factor, Float["r 1"] draws -> Int["r 1"] tokens, Float["r 1"] totals."""
-    blocks = nn.functional.pad(masses, (0, -masses.shape[1] % BLOCK)).view(len(masses), -1, BLOCK)
+    missing = -masses.shape[1] % BLOCK
+    padded = nn.functional.pad(masses, (0, missing)) if missing else masses
+    blocks = padded.view(len(masses), -1, BLOCK)
     ends = blocks.sum(-1).cumsum(-1)
     block = _first_beyond(ends, uniforms * ends[:, -1:], ends[:, -1:])
     begin = nn.functional.pad(ends, (1, 0)).gather(1, block)
