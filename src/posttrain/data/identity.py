@@ -22,9 +22,11 @@ def repeated_among(examples: Sequence[Example], hashes: Sequence[int]) -> str | 
         examples: read again where hashes are equal.
         hashes: 64-bit numbers, one per example, equal for equal ids.
     """
-    _, place, times = np.unique(np.asarray(hashes, np.int64), return_inverse=True, return_counts=True)
+    numbers = np.asarray(hashes, np.int64)
+    ordered = np.sort(numbers)
+    suspicious = np.isin(numbers, ordered[1:][ordered[1:] == ordered[:-1]])
     seen: set[str] = set()
-    for number in np.flatnonzero(times[place] > 1).tolist():
+    for number in np.flatnonzero(suspicious).tolist():
         name = examples[number].id
         if name in seen:
             return name

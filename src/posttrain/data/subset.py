@@ -29,10 +29,10 @@ class Subset(Sequence[Example]):
 
     def __post_init__(self) -> None:
         """Refuse places that could only fail later, and one twice: ids would not be unique any more."""
-        places = np.asarray(self.places, np.int64)
-        if len(places) and not (places.min() >= 0 and places.max() < len(self.examples)):
+        ordered = np.sort(np.asarray(self.places, np.int64))
+        if len(ordered) and not (ordered[0] >= 0 and ordered[-1] < len(self.examples)):
             raise ValueError(f"places must lie between 0 and {len(self.examples) - 1}")
-        if len(np.unique(places)) < len(places):
+        if (ordered[1:] == ordered[:-1]).any():
             raise ValueError("a subset names a place twice; every example can be in it once")
 
     def __len__(self) -> int:

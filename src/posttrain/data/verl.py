@@ -13,7 +13,7 @@ from posttrain.types import Demonstration
 
 ALWAYS = ("prompt", "reward_model", "data_source")
 DEMONSTRATED = ("hint", "answer")
-ROWS_AT_A_TIME, BUFFER_BYTES = 1024, 1 << 20
+ROWS_AT_A_TIME, BUFFER_BYTES = 256, 1 << 20
 """Of a parquet file, whose own row groups may be as long as the file."""
 
 
