@@ -52,14 +52,14 @@ class Spool(Sequence[Example]):
                 "set TMPDIR to a folder with more room"
             ) from error
         weakref.finalize(self, os.close, self._descriptor)
-        self._fewest_chunks = None if fewest == NONE else fewest
+        self._fewest_chunks = fewest if self and fewest != NONE else None
         repeated = repeated_among(self, hashes)
         if repeated is not None:
             raise UserError(f"two examples share the id {repeated!r}; ids must be unique")
 
     @property
     def fewest_chunks(self) -> int | None:
-        """The smallest number of chunks of a first demonstration; ``None`` if an example has no demonstration."""
+        """The smallest number of chunks of a first demonstration; ``None`` if an example has none, or there is none."""
         return self._fewest_chunks
 
     def __len__(self) -> int:

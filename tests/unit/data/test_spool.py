@@ -180,6 +180,7 @@ def test_the_fewest_chunks_are_known() -> None:
     assert Spool(EXAMPLES[1:7]).fewest_chunks == 2
     assert Spool(EXAMPLES).fewest_chunks == 1
     assert Spool([*EXAMPLES, Example("bare", "1=")]).fewest_chunks is None
+    assert Spool([]).fewest_chunks is None
 
 
 def test_where_examples_are_stored() -> None:
