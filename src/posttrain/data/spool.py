@@ -24,9 +24,9 @@ NONE = -1
 class Spool(Sequence[Example]):
     """Examples with different ids, kept in a file; memory holds eight bytes of each.
 
-    Every access reads an example anew, so that two of them give examples that are alike, not the same one. Threads may read
-    at the same time, and so may a forked process; a pickled spool becomes one of its own. The file has no name and is
-    gone when the object or its process is, whatever ended it. It stands where Python puts temporary files, which the
+    Every access reads an example anew: two of them give examples that are alike, not the same one. Threads may read at
+    the same time, and so may a forked process; a pickled spool becomes one of its own. The file has no name and is gone
+    when the object or its process is, whatever ended it. It stands where Python puts temporary files, which the
     environment variable ``TMPDIR`` decides.
 
     Args:
