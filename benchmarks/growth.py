@@ -1,7 +1,8 @@
 """How cost grows: ``python -m benchmarks.growth [NAME ...]``.
 
-The 1M model's step against completions per prompt, length of sequences, vocabulary and number of examples, each point
-in a process of its own, whose greatest memory is read off at the end.
+The 1M model's step against completions per prompt, length of sequences, vocabulary and rows of the data file, each
+point in a process of its own, whose greatest memory is read off at the end. Seconds are the processor's, which only one
+thread uses: whatever else the machine does counts for nothing.
 """
 
 from __future__ import annotations
@@ -12,15 +13,22 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.contestants.work import Work
 from benchmarks.harness import HERE, ROOT, spread
 from benchmarks.machine import facts
 from benchmarks.models import SIZES, model_folder
 from benchmarks.page import write_page
+
+if TYPE_CHECKING:
+    from posttrain.policy import Policy
+    from posttrain.types import Example
 
 FILE = HERE / "results" / "growth.json"
 TOKENS = 8192
@@ -37,14 +45,14 @@ class Axis:
         fixed: what stays as it is.
         points: values.
         work: the work at a value.
-        examples: in the data set at a value; ``None`` takes those of one step.
+        rows: of the data file at a value; ``None`` reads no file and takes the examples of one step.
     """
 
     title: str
     fixed: str
     points: Sequence[int]
     work: Callable[[int], Work]
-    examples: Callable[[int], int | None] = lambda value: None
+    rows: Callable[[int], int | None] = lambda value: None
 
 
 REINFORCED = Work("grpo", "grpo", "1M", 1024, 26, 19, 16, live_groups=16)
@@ -75,13 +83,13 @@ AXES = {
         lambda n: replace(SUPERVISED, vocabulary=n),
     ),
     "examples": Axis(
-        "examples in the data set, supervised step", "64 sequences of 45 tokens", (1_000, 10_000, 100_000, 1_000_000),
-        lambda n: SUPERVISED, lambda n: n,
+        "rows of the data file, supervised step", "64 sequences of 45 tokens; JSON lines, those of the training split",
+        (1_000, 10_000, 100_000, 1_000_000), lambda n: SUPERVISED, lambda n: n,
     ),
 }  # fmt: skip
 
 
-def point(work: Work, examples: int | None) -> dict[str, Any]:
+def point(work: Work, file: str | None) -> dict[str, Any]:
     """Measure one point in this process."""
     import torch
 
@@ -93,24 +101,47 @@ def point(work: Work, examples: int | None) -> dict[str, Any]:
     runtime = local_runtime("auto")
     folder = model_folder(replace(SIZES[work.size], vocabulary=work.vocabulary))
     policy = load_policy(folder, runtime)
-    measure = repetition(work, policy, runtime, examples)
+    data_set, passed = (None, {}) if file is None else read(file, policy)
+    measure = repetition(work, policy, runtime, data_set)
     measure()
-    seconds = [measure()["seconds"] for _ in range(STEPS)]
-    return {"seconds": spread(seconds), "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    seconds = [measure()["processor_seconds"] for _ in range(STEPS)]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": spread(seconds), "memory_mib": memory, **passed}
+
+
+def read(file: str, policy: Policy) -> tuple[Sequence[Example], dict[str, float]]:
+    """The training examples as a run gets them, and the seconds of reading and of looking whether they fit."""
+    from benchmarks.contestants.with_posttrain import CHECKER
+    from posttrain.data.reading import read_examples
+    from posttrain.runs.problems import keep_fitting
+
+    began = time.process_time()
+    rows = read_examples(file, CHECKER)
+    drawn = rows.examples("train", len(rows.split("train")), 0)
+    there = time.process_time()
+    fitting, _ = keep_fitting(drawn, policy.text.length, policy.context, "error")
+    return fitting, {"reading_s": there - began, "fitting_s": time.process_time() - there}
 
 
 def in_a_process(axis: Axis, value: int) -> dict[str, Any]:
     """The same in a new one."""
-    line = json.dumps([axis.work(value).to_json(), axis.examples(value)])
+    from benchmarks.contestants.with_posttrain import write
+
+    work, rows = axis.work(value), axis.rows(value)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.growth", "--point", line],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env=environment,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        file = None if rows is None else Path(folder) / "rows.jsonl"
+        if file is not None and rows is not None:
+            write(work, rows, file)
+        line = json.dumps([work.to_json(), None if file is None else str(file)])
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.growth", "--point", line],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            cwd=ROOT,
+            env=environment,
+        )
     return {"value": value, **json.loads(done.stdout.splitlines()[-1])}
 
 
@@ -137,8 +168,8 @@ def main() -> None:
     parser.add_argument("--point", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.point:
-        work, examples = json.loads(asked.point)
-        print(json.dumps(point(Work.from_json(work), examples)))
+        work, file = json.loads(asked.point)
+        print(json.dumps(point(Work.from_json(work), file)))
         return
     os.sched_setaffinity(0, [asked.core])
     measure(asked.names or list(AXES), [asked.core])

@@ -57,6 +57,8 @@ KINDS = {
         "every sampled token; vLLM is not asked to.",
     ),
 }
+OF_FILES = {"reading_s": "reading, s", "fitting_s": "looking whether all fit, s"}
+"""Columns of the axis that reads a file."""
 READING = """*Ratio* is the peer's time over this library's, the median over rounds with the smallest and largest round.
 *Least* is the time of the matrix products and reads that the work cannot do without, each timed alone at its own shape
 (`benchmarks/limits.py`); *attained* is its share of this library's time. *Busy* is the share of the time in which the
@@ -139,12 +141,14 @@ def growth() -> list[str]:
     if not file.exists():
         return [*lines, "Not measured yet.", ""]
     for axis in read(file).values():
-        lines += [f"**{axis['title'].capitalize()}** ({axis['fixed']})", "", "| | seconds | × | memory, MiB |"]
-        lines += ["|---|---|---|---|"]
+        more = [column for column in OF_FILES if column in axis["rows"][0]]
+        names = ["seconds", "×", "memory, MiB", *(OF_FILES[column] for column in more)]
+        lines += [f"**{axis['title'].capitalize()}** ({axis['fixed']})", "", f"| | {' | '.join(names)} |"]
+        lines += ["|---" * (1 + len(names)) + "|"]
         first = axis["rows"][0]["seconds"]["median"]
         lines += [
             f"| {one['value']:,} | {one['seconds']['median']:.3f} | {one['seconds']['median'] / first:.2f} | "
-            f"{one['memory_mib']:,.0f} |"
+            f"{one['memory_mib']:,.0f} |" + "".join(f" {one[column]:,.1f} |" for column in more)
             for one in axis["rows"]
         ]
         lines.append("")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.contestants.serving import Line, timed
 from benchmarks.contestants.work import Row, Work, reward, rows, text
+from posttrain.data.checkers import Checker
 from posttrain.durations import Fraction
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.loading import load_policy
@@ -38,6 +41,10 @@ def verify(response: str, example: Example) -> Verdict:
     return Verdict(reward(response, bool(example.answer)), "", True)
 
 
+CHECKER = Checker(verify, bool)
+"""Of the rows of a file; their answer says whether the group is alive."""
+
+
 def examples(work: Work, count: int) -> Iterator[Example]:
     """The rows of a step, over and over, with other last tokens; every example has texts of its own in memory."""
     chosen = rows(work, 0)
@@ -48,14 +55,24 @@ def examples(work: Work, count: int) -> Iterator[Example]:
         yield example(number, replace(row, prompt=[*row.prompt[:-1], last]), work.hint_tokens)
 
 
-def stage(work: Work, examples_count: int | None = None) -> Stage:
+def write(work: Work, count: int, path: Path) -> None:
+    """The same as a file of JSON lines."""
+    with path.open("w", encoding="utf-8") as file:
+        for one in examples(work, count):
+            (given,) = one.demonstrations
+            shown = {"chunks": given.chunks, "tail": given.tail}
+            line = {"prompt": one.prompt, "answer": one.answer, "demonstration": shown}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def stage(work: Work, data_set: Sequence[Example] | None = None) -> Stage:
     """The work's stage, at learning rate 0 so that every step is alike.
 
     Args:
         work: what a step does.
-        examples_count: in the data set; ``None`` takes as many as a step has prompts, so that every step sees them all.
+        data_set: ``None`` takes as many examples as a step has prompts, so that every step sees them all.
     """
-    chosen = tuple(examples(work, examples_count or work.prompts))
+    chosen = tuple(examples(work, work.prompts)) if data_set is None else data_set
     problems = Problems(chosen, verify, Verified(verify))
     if work.kind == "sft":
         return sft.stage(problems, 1, sft.Supervision(prompts_per_step=work.prompts, learning_rate=0.0))
@@ -69,10 +86,10 @@ def stage(work: Work, examples_count: int | None = None) -> Stage:
 
 
 def training(
-    work: Work, policy: Policy, runtime: LocalRuntime, examples_count: int | None
+    work: Work, policy: Policy, runtime: LocalRuntime, data_set: Sequence[Example] | None
 ) -> Callable[[], dict[str, float]]:
     """A repetition is one step of the loop."""
-    session = start(stage(work, examples_count), policy, 0)
+    session = start(stage(work, data_set), policy, 0)
 
     def measure() -> dict[str, float]:
         sampled, trained = session.spent.tokens_sampled, policy.tokens_differentiated
@@ -102,12 +119,12 @@ def sampling(work: Work, policy: Policy) -> Callable[[], dict[str, float]]:
 
 
 def repetition(
-    work: Work, policy: Policy, runtime: LocalRuntime, examples_count: int | None = None
+    work: Work, policy: Policy, runtime: LocalRuntime, data_set: Sequence[Example] | None = None
 ) -> Callable[[], dict[str, float]]:
     """What does the work once."""
     if work.kind == "sampling":
         return sampling(work, policy)
-    return training(work, policy, runtime, examples_count)
+    return training(work, policy, runtime, data_set)
 
 
 def main() -> None:

@@ -42,20 +42,20 @@ def draw(stream: Stream, now: Progress) -> tuple[Example, ...]:
     chosen = []
     for index in range(now.step * stream.prompts_per_step, (now.step + 1) * stream.prompts_per_step):
         epoch, at = divmod(index, count)
-        chosen.append(stream.examples[_epoch_order(count, dataclasses.replace(now, step=epoch))[at]])
+        chosen.append(stream.examples[int(_epoch_order(count, dataclasses.replace(now, step=epoch))[at])])
     return tuple(chosen)
 
 
-def _epoch_order(count: int, epoch: Progress) -> list[int]:
+def _epoch_order(count: int, epoch: Progress) -> torch.Tensor:
     key = epoch.key("epoch", count)
     if key not in _ORDERS:
         _ORDERS.clear()
-        _ORDERS[key] = torch.randperm(count, generator=epoch.generator("epoch", count)).tolist()
+        _ORDERS[key] = torch.randperm(count, generator=epoch.generator("epoch", count))
     return _ORDERS[key]
 
 
-_ORDERS: dict[int, list[int]] = {}
-"""The order of the current epoch, so that it is shuffled once and not once per draw."""
+_ORDERS: dict[int, torch.Tensor] = {}
+"""Int["count"], the order of the current epoch, so that it is shuffled once and not once per draw."""
 
 
 def collect(stage: Stage, engine: Engine, text: Text, now: Progress) -> Collection:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from posttrain.data.identity import repeated_id
+from posttrain.data.spool import stored
 from posttrain.errors import UserError
 from posttrain.frozen import FrozenPolicy, Snapshot
 from posttrain.heads import ValueHead
@@ -26,7 +28,7 @@ class Problems:
         reward: the same as a group-level reward.
     """
 
-    examples: tuple[Example, ...]
+    examples: Sequence[Example]
     verify: Verify
     reward: Reward
 
@@ -34,11 +36,14 @@ class Problems:
         """Refuse an empty set, and two examples with the same id."""
         if not self.examples:
             raise UserError("there are no training examples")
-        if len({e.id for e in self.examples}) != len(self.examples):
+        if stored(self.examples) is None and repeated_id(self.examples) is not None:
             raise UserError("two training examples share an id; ids must be unique")
 
     def need_demonstrations(self, least_chunks: int) -> None:
         """Refuse examples whose first demonstration is missing or has fewer chunks than a method needs."""
+        spool = stored(self.examples)
+        if spool is not None and spool.fewest_chunks is not None and spool.fewest_chunks >= least_chunks:
+            return  # all of them were looked at when they were put away
         for example in self.examples:
             if not example.demonstrations:
                 raise UserError(f"example {example.id!r} has no demonstration, which this method learns from")
@@ -60,7 +65,7 @@ class Stream:
     """
 
     name: str
-    examples: tuple[Example, ...]
+    examples: Sequence[Example]
     source: Source
     prompts_per_step: int
     reward: Reward | None = None

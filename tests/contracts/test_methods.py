@@ -1,5 +1,6 @@
 """What every method promises: a documented file, sensible defaults, and training that runs."""
 
+import dataclasses
 import inspect
 import re
 from types import ModuleType
@@ -19,6 +20,7 @@ from fixtures.training import (
     run_recipe,
 )
 from fixtures.walking import modules
+from posttrain.data.spool import Spool
 from posttrain.errors import UserError
 from posttrain.methods.tldr import ThreeLevels
 from posttrain.policy import Policy
@@ -105,3 +107,13 @@ def test_it_trains_two_steps(method: ModuleType) -> None:
     adapted = any(isinstance(part, Stage) and part.adapter is not None for part in recipe.stages)
     assert moved
     assert adapted or moved == set(before)
+
+
+@METHODS
+def test_examples_that_wait_in_a_file_train_the_same(method: ModuleType) -> None:
+    trained = []
+    for kept in (tuple, Spool):
+        problems, policy = problems_and_policy(method)
+        run_recipe(small(method, dataclasses.replace(problems, examples=kept(problems.examples)), steps=1), policy)
+        trained.append(weights(policy))
+    assert all(bool((value == trained[1][name]).all()) for name, value in trained[0].items())

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from benchmarks import models
-from benchmarks.contestants.with_posttrain import examples, repetition, stage
+from benchmarks.contestants.with_posttrain import CHECKER, examples, repetition, stage, write
 from benchmarks.contestants.work import END, Work, rows, text
+from posttrain.data.reading import read_examples
 from posttrain.loading import load_policy
 from posttrain.runtime import local_runtime
 
@@ -49,10 +50,18 @@ def test_no_text_can_end_early(folder):
     assert float(probabilities.max()) < 0.5
 
 
-def test_a_larger_data_set_has_other_examples_and_the_same_step():
-    chosen = list(examples(WORKS["sft"], 10))
+def test_a_larger_data_set_has_other_examples_and_the_same_step(tmp_path):
+    work, path = WORKS["sft"], tmp_path / "rows.jsonl"
+    chosen = list(examples(work, 10))
     assert len({one.id for one in chosen}) == len({one.prompt for one in chosen}) == 10
-    assert [one.prompt for one in chosen[:3]] == [text(row.prompt) for row in rows(WORKS["sft"], 0)]
-    small, large = stage(WORKS["sft"]), stage(WORKS["sft"], 10)
+    assert [one.prompt for one in chosen[:3]] == [text(row.prompt) for row in rows(work, 0)]
+    write(work, 10, path)
+    read = read_examples(path, CHECKER).all_examples
+    assert [texts(one) for one in read] == [texts(one) for one in chosen]
+    small, large = stage(work), stage(work, read)
     assert len(large.streams[0].examples) == 10
     assert small.streams[0].prompts_per_step == large.streams[0].prompts_per_step == 3
+
+
+def texts(example):
+    return example.prompt, example.answer, example.demonstrations

@@ -39,3 +39,16 @@ def test_what_was_reached_or_not_promised_is_not_listed_as_missed(tmp_path, monk
     monkeypatch.setattr(page, "RESULTS", tmp_path)
     (tmp_path / "sft-1M-short.json").write_text(json.dumps({**RESULT, "wanted": wanted}))
     assert "not reached" not in page.page_text()
+
+
+def test_an_axis_that_reads_a_file_says_how_long_that_took(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    seconds = {"median": 0.1, "least": 0.1, "most": 0.1}
+    plain = {"value": 1, "seconds": seconds, "memory_mib": 500.0}
+    filed = {**plain, "value": 1000, "reading_s": 1.5, "fitting_s": 20.0}
+    axes = {name: {"title": name, "fixed": "", "rows": [row]} for name, row in (("a", plain), ("b", filed))}
+    (tmp_path / "growth.json").write_text(json.dumps(axes))
+    text = page.page_text()
+    assert "| | seconds | × | memory, MiB |\n|---|---|---|---|\n| 1 | 0.100 | 1.00 | 500 |\n" in text
+    assert "| memory, MiB | reading, s | looking whether all fit, s |\n|---|---|---|---|---|---|\n" in text
+    assert "| 1,000 | 0.100 | 1.00 | 500 | 1.5 | 20.0 |\n" in text

@@ -14,6 +14,7 @@ from posttrain.annotate import annotate
 from posttrain.batching import PerToken
 from posttrain.collect import collect, draw
 from posttrain.credit.group import Centred, LeaveOneOut, Standardised
+from posttrain.data.spool import Spool
 from posttrain.errors import UserError
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.protocols import Term
@@ -48,6 +49,26 @@ def test_every_epoch_has_every_example_once(prompts_per_step: int, epochs: int) 
     order = drawn(prompts_per_step, range(epochs * 7))[: epochs * 7]
     for epoch in range(epochs):
         assert sorted(order[epoch * 7 : epoch * 7 + 7]) == sorted(e.id for e in EXAMPLES)
+
+
+@pytest.mark.parametrize("kept", [tuple, Spool])
+@pytest.mark.parametrize("prompts_per_step", [1, 3, 7, 16])
+def test_an_epoch_is_one_permutation_of_torch(kept, prompts_per_step: int) -> None:
+    now = NOW.within("answers")
+    whole = [
+        e.id
+        for step in range(4)
+        for e in draw(
+            dataclasses.replace(stream(prompts_per_step=prompts_per_step), examples=kept(EXAMPLES)),
+            dataclasses.replace(now, step=step),
+        )
+    ]
+    wanted = [
+        EXAMPLES[at].id
+        for epoch in range(10)
+        for at in torch.randperm(7, generator=dataclasses.replace(now, step=epoch).generator("epoch", 7)).tolist()
+    ]
+    assert whole == wanted[: len(whole)]
 
 
 def test_epochs_and_seeds_have_their_own_order() -> None:

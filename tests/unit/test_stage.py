@@ -1,6 +1,8 @@
 """Compositions that could only fail later are refused at once, in a sentence."""
 
 import dataclasses
+import os
+from collections.abc import Sequence
 
 import pytest
 
@@ -8,6 +10,8 @@ from fixtures.toy import each, toy_examples, toy_problems, toy_verify
 from fixtures.training import Given
 from posttrain.batching import PerGroup, PerToken
 from posttrain.credit.group import Standardised
+from posttrain.data.spool import Spool
+from posttrain.data.subset import those
 from posttrain.errors import UserError
 from posttrain.heads import ValueHead
 from posttrain.objectives.bradley_terry import PairedReward
@@ -25,7 +29,7 @@ from posttrain.selection.faults import FaultEmphasis
 from posttrain.selection.quadrants import Quadrants
 from posttrain.selection.top_entropy import TopEntropy
 from posttrain.stage import Problems, Stage, Stream
-from posttrain.types import Origin, Progress, Sampling
+from posttrain.types import Demonstration, Example, Origin, Progress, Sampling
 
 EXAMPLES = toy_examples(6)
 REWARD = each(toy_verify)
@@ -125,6 +129,52 @@ def test_two_things_under_one_prepared_name_are_refused() -> None:
 def test_impossible_parts_are_refused(make, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make()
+
+
+class Counting(Sequence):
+    """Examples, and how often one of them was read."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self.examples, self.reads = examples, 0
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, at):
+        self.reads += 1
+        return self.examples[at]
+
+
+def problems_of(examples: Sequence[Example]) -> Problems:
+    return Problems(examples, toy_verify, REWARD)
+
+
+@pytest.mark.parametrize("kept", [tuple, Spool, Counting])
+def test_missing_demonstrations_are_named_wherever_examples_are_kept(kept) -> None:
+    bare = Example("bare", "1=")
+    several = kept([*EXAMPLES, bare, dataclasses.replace(EXAMPLES[0], id="another")])
+    with pytest.raises(UserError, match="example 'bare' has no demonstration"):
+        problems_of(several).need_demonstrations(least_chunks=0)
+    with pytest.raises(UserError, match="example 'toy-0' has no chunks"):
+        problems_of(
+            kept([dataclasses.replace(EXAMPLES[0], demonstrations=(Demonstration((), "a"),))])
+        ).need_demonstrations(least_chunks=1)
+    problems_of(those(several, lambda example: example.id != "bare")).need_demonstrations(least_chunks=1)
+    problems_of(kept(EXAMPLES)).need_demonstrations(least_chunks=1)
+
+
+def test_what_is_known_since_it_was_put_away_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Spool(EXAMPLES)
+    monkeypatch.setattr(os, "pread", None)
+    problems_of(kept[2:]).need_demonstrations(least_chunks=1)
+
+
+def test_any_sequence_is_looked_through_once_for_its_ids() -> None:
+    kept = Counting(EXAMPLES)
+    problems_of(kept)
+    assert kept.reads == len(EXAMPLES) + 1  # the last one ends the loop
+    with pytest.raises(UserError, match="share an id"):
+        problems_of(Counting([*EXAMPLES, EXAMPLES[0]]))
 
 
 def test_credit_of_signals_alone_needs_no_reward() -> None:

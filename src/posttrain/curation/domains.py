@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
+from posttrain.data.subset import those
 from posttrain.errors import UserError
 from posttrain.stage import Problems
 from posttrain.types import Example
@@ -21,7 +22,7 @@ def of_domain(problems: Problems, domain: str) -> Problems:
     Raises:
         UserError: there are none.
     """
-    chosen = [e for e in problems.examples if e.facts.get(DOMAIN) == domain]
+    chosen = those(problems.examples, lambda e: e.facts.get(DOMAIN) == domain)
     if not chosen:
         stated = sorted({str(e.facts[DOMAIN]) for e in problems.examples if DOMAIN in e.facts})
         known = f"they state {', '.join(stated)}" if stated else 'none states one, such as {"facts": {"domain": "…"}}'
@@ -57,21 +58,20 @@ def parts(documents: Problems, questions: Problems, count: int) -> tuple[tuple[P
     names = list(dict.fromkeys(map(_document, documents.examples)))
     if len(names) < count:
         raise UserError(f"{len(names)} documents cannot be cut into {count} parts; use fewer rounds")
-    lost = [e for e in questions.examples if _document(e) not in set(names)]
-    if lost and count > 1:
+    known = set(names)
+    lost = next((e for e in questions.examples if _document(e) not in known), None) if count > 1 else None
+    if lost is not None:
         raise UserError(
-            f"example {lost[0].id!r} asks about {_document(lost[0])!r}, which is no document of the source; "
+            f"example {lost.id!r} asks about {_document(lost)!r}, which is no document of the source; "
             'give documents and questions the same "document" among their facts, or use one round'
         )
     made = []
     for index in range(count):
         inside = set(names[index::count])
-        asked = [e for e in questions.examples if count == 1 or _document(e) in inside]
+        asked = questions.examples if count == 1 else _about(inside, questions)
         if not asked:
             raise UserError(f"no question is about the documents of round {index + 1}; use fewer rounds")
-        made.append(
-            (_only(documents, [e for e in documents.examples if _document(e) in inside]), _only(questions, asked))
-        )
+        made.append((_only(documents, _about(inside, documents)), _only(questions, asked)))
     return tuple(made)
 
 
@@ -79,5 +79,9 @@ def _document(example: Example) -> str:
     return str(example.facts.get(DOCUMENT, example.id))
 
 
+def _about(documents: Set[str], problems: Problems) -> Sequence[Example]:
+    return those(problems.examples, lambda example: _document(example) in documents)
+
+
 def _only(problems: Problems, examples: Sequence[Example]) -> Problems:
-    return dataclasses.replace(problems, examples=tuple(examples))
+    return dataclasses.replace(problems, examples=examples)

@@ -35,7 +35,8 @@ class Checker:
 
     Args:
         verify: judges a response against ``Example.answer``.
-        answer: turns the stored ground truth into ``Example.answer``; raises ``ValueError`` with what is wrong.
+        answer: turns the stored ground truth into ``Example.answer``, which must be picklable; raises ``ValueError``
+            with what is wrong.
         problem: from prompt and ground truth, a key that is equal for rows with the same problem.
     """
 

@@ -25,13 +25,24 @@ def read_json_lines(path: Path) -> Iterator[RawRow]:
     Raises:
         UserError: not UTF-8, a line that is no object, a missing prompt, a misspelt key, or a field of the wrong kind.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path} cannot be read as UTF-8 text: {error}") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_lines(path), 1):
         if line.strip():
             yield _row(Row(path, number), line)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of the file, one in memory at a time."""
+    number = 0
+    try:
+        # Decoding runs ahead of the lines; what it lets pass at first is refused with the line that it stands in.
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+            for number, line in enumerate(file, 1):  # noqa: B007
+                line.encode(errors="surrogateescape").decode()
+                yield line.removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}, row {number}: it cannot be read as UTF-8 text ({error})") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read as UTF-8 text: {error}") from error
 
 
 def _row(place: Row, line: str) -> RawRow:

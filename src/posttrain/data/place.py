@@ -45,8 +45,10 @@ class Row:
 
     def _writable(self, column: str, value: str) -> str:
         # JSON can spell half of a surrogate pair, which is no character and which no tokenizer takes.
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            raise self.fault(column, "it contains half of a surrogate pair, which is not a character")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise self.fault(column, "it contains half of a surrogate pair, which is not a character") from error
         return value
 
 

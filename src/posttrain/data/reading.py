@@ -22,7 +22,9 @@ def read_examples(
     checker: Checker | None = None,
     demonstrations: Literal["required", "optional"] = "required",
 ) -> DataFile:
-    """Read a ``.jsonl`` or ``.parquet`` file.
+    """Read a ``.jsonl`` or ``.parquet`` file: once, row by row, into a :class:`posttrain.data.spool.Spool`.
+
+    Memory holds a few numbers of a row, whatever its length.
 
     *JSON lines*: an object per line with ``prompt`` (text), ``answer`` (what the checker expects, e.g. ``"8000"`` or
     ``{"numbers": [44, 19, 35], "target": 98}``), ``task`` (who checks it, see
@@ -53,7 +55,8 @@ def read_examples(
     required = demonstrations == "required"
     rows: Iterable[RawRow] = read_verl(path, required) if path.suffix == ".parquet" else read_json_lines(path)
     checkers = {} if checker is None else {GIVEN: checker}
-    entries = tuple(entry(row, checkers, GIVEN if checker else row.source, required) for row in rows)
-    if not entries:
+    entries = (entry(row, checkers, GIVEN if checker else row.source, required) for row in rows)
+    file = DataFile.of(path, entries, checkers)
+    if not file.all_examples:
         raise UserError(f"{path} has no rows")
-    return DataFile(path, entries, checkers)
+    return file

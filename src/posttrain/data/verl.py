@@ -13,6 +13,8 @@ from posttrain.types import Demonstration
 
 ALWAYS = ("prompt", "reward_model", "data_source")
 DEMONSTRATED = ("hint", "answer")
+ROWS_AT_A_TIME, BUFFER_BYTES = 256, 1 << 20
+"""Of a parquet file, whose own row groups may be as long as the file."""
 
 
 def read_verl(path: Path, demonstrated: bool) -> Iterator[RawRow]:
@@ -35,20 +37,22 @@ def read_verl(path: Path, demonstrated: bool) -> Iterator[RawRow]:
         )
 
 
-def _table(path: Path, demonstrated: bool) -> list[dict[str, Any]]:
+def _table(path: Path, demonstrated: bool) -> Iterator[dict[str, Any]]:
+    """The cells of the rows, some rows in memory at a time."""
     import pyarrow
     import pyarrow.parquet
 
     try:
-        present = pyarrow.parquet.read_schema(path).names
-        missing = [name for name in (*ALWAYS, *(DEMONSTRATED if demonstrated else ())) if name not in present]
-        if missing:
-            raise UserError(f"{path}: the column {missing[0]!r} is missing; there are {', '.join(present)}")
-        columns = [name for name in (*ALWAYS, *DEMONSTRATED) if name in present]
-        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path, columns=columns).to_pylist()
+        with pyarrow.parquet.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
+            present = file.schema_arrow.names
+            missing = [name for name in (*ALWAYS, *(DEMONSTRATED if demonstrated else ())) if name not in present]
+            if missing:
+                raise UserError(f"{path}: the column {missing[0]!r} is missing; there are {', '.join(present)}")
+            columns = [name for name in (*ALWAYS, *DEMONSTRATED) if name in present]
+            for batch in file.iter_batches(ROWS_AT_A_TIME, columns=columns):
+                yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}") from error
-    return rows
 
 
 def _prompt(place: Row, value: object) -> str:

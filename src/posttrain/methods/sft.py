@@ -17,6 +17,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from posttrain.batching import PerSequence, PerToken
+from posttrain.data.subset import those
 from posttrain.durations import Fraction
 from posttrain.errors import UserError
 from posttrain.objectives.cross_entropy import CrossEntropy
@@ -88,7 +89,7 @@ def demonstrated(problems: Problems, most: int | None = None) -> Problems:
     """
     if most is not None and most < 1:
         raise UserError(f"the number of demonstrations must be at least 1, got {most}")
-    chosen = tuple(example for example in problems.examples if example.demonstrations)[:most]
+    chosen = those(problems.examples, lambda example: bool(example.demonstrations))[:most]
     if not chosen:
         raise UserError("no example has a demonstration, which the supervised stage learns from")
     return dataclasses.replace(problems, examples=chosen)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from posttrain.data.subset import those
 from posttrain.errors import UserError
 from posttrain.rewards.failure import Judging
 from posttrain.runs.spec import RunSpec
@@ -23,8 +24,8 @@ OVERLONG_LIMIT = 0.05
 class RunProblems:
     """Examples and their verifier."""
 
-    training: tuple[Example, ...]
-    evaluation: tuple[Example, ...]
+    training: Sequence[Example]
+    evaluation: Sequence[Example]
     verify: Verify
 
 
@@ -72,17 +73,17 @@ def task_named(description: Mapping[str, Any]) -> Task:
 
 
 def keep_fitting(
-    examples: tuple[Example, ...], length: Callable[[Example], int], context: int, overlong: str
-) -> tuple[tuple[Example, ...], int]:
+    examples: Sequence[Example], length: Callable[[Example], int], context: int, overlong: str
+) -> tuple[Sequence[Example], int]:
     """The examples that fit into the model's context, and how many did not.
 
     Raises:
         UserError: some do not fit and ``overlong`` is ``error``, or more than 5% do not, or none is left.
     """
-    kept = tuple(e for e in examples if length(e) <= context)
+    kept = those(examples, lambda example: length(example) <= context)
     dropped = len(examples) - len(kept)
     if not dropped:
-        return kept, 0
+        return examples, 0
     sentence = f"{dropped} of {len(examples)} examples are longer than the model's context of {context} tokens"
     if overlong == "error":
         raise UserError(f"{sentence}; --overlong drop leaves them out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from posttrain.types import Example, Split, Verdict
@@ -15,7 +16,7 @@ class Task(Protocol):
         """What the command line calls the task, e.g. ``"countdown"``."""
         ...
 
-    def examples(self, split: Split, count: int, seed: int) -> tuple[Example, ...]:
+    def examples(self, split: Split, count: int, seed: int) -> Sequence[Example]:
         """Problems of one split, without duplicates, the same for the same arguments.
 
         Args:

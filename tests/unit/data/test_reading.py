@@ -304,7 +304,7 @@ def test_a_file_is_a_task(lines: Write) -> None:
     file = read_examples(lines(*rows))
     drawn = file.examples("train", 20, seed=1)
     assert [example.id for example in drawn] == [example.id for example in file.examples("train", 30, seed=1)[:20]]
-    assert drawn != file.examples("train", 20, seed=2)
+    assert [example.id for example in drawn] != [example.id for example in file.examples("train", 20, seed=2)]
     assert len({example.id for example in drawn}) == 20
     there = len(file.split("heldout"))
     with pytest.raises(UserError, match=f"has {there} heldout rows, 1000 were asked for"):
