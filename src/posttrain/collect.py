@@ -1,19 +1,25 @@
-"""One step's material: draw examples, write, judge."""
+"""One step's material: draw examples, write, and judge each group while others are still being written.
+
+A group has the number of its example in the step's draw, whenever it was finished.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import torch
 
+from posttrain.arrivals import in_order, placed
+from posttrain.beside import Beside
 from posttrain.errors import UserError
 from posttrain.protocols import Engine
 from posttrain.stage import Stage, Stream
-from posttrain.stopwatch import phase
+from posttrain.stopwatch import phase, worked_beside
 from posttrain.text import Text
-from posttrain.types import Example, Group, Progress, Rollout, TrainingSequence
+from posttrain.types import Example, Group, Progress, Rollout, Sampling, TrainingSequence, Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,15 +69,19 @@ def collect(stage: Stage, engine: Engine, text: Text, now: Progress) -> Collecti
 
     Raises:
         UserError: a group of one where credit compares rollouts.
+        VerifierError: a verifier raised; what was still being written is left.
     """
     sequences: list[TrainingSequence] = []
     rollouts: list[Rollout] = []
     unscorable = dropped = 0
-    for stream in stage.streams:
-        moment = now.within(stream.name)
-        groups = stream.source(draw(stream, moment), engine, text, stage.sampling, moment)
+    with Beside() as beside:
+        written = [(s, _write(s, engine, text, stage.sampling, now.within(s.name), beside)) for s in stage.streams]
+        with phase("verify"):
+            streams = [(stream, [handed.judged() for handed in groups]) for stream, groups in written]
+    worked_beside(beside.seconds)
+    for stream, groups in streams:
         for number, group in enumerate(groups):
-            judged = _unique(_judge(stream, group), number)
+            judged = _unique(group, number)
             rollouts.extend(judged)
             missing = sum(1 for r in judged if r.verdict is not None and r.verdict.score is None)
             unscorable += missing
@@ -100,12 +110,28 @@ def refuse_overlong(sequences: Sequence[TrainingSequence], context: int) -> None
             )
 
 
-def _judge(stream: Stream, group: Group) -> tuple[Rollout, ...]:
-    if stream.reward is None:
-        return tuple(group)
-    with phase("verify"):
-        verdicts = stream.reward(group)
-    return tuple(dataclasses.replace(r, verdict=v) for r, v in zip(group, verdicts, strict=True))
+@dataclass(frozen=True, eq=False)
+class _Handed:
+    """A group that is being judged, or that nobody judges."""
+
+    group: Group
+    verdicts: Future[tuple[Verdict, ...]] | None
+
+    def judged(self) -> Group:
+        """The group with its verdicts, which are waited for."""
+        if self.verdicts is None:
+            return self.group
+        return [dataclasses.replace(r, verdict=v) for r, v in zip(self.group, self.verdicts.result(), strict=True)]
+
+
+def _write(
+    stream: Stream, engine: Engine, text: Text, sampling: Sampling, now: Progress, beside: Beside
+) -> list[_Handed]:
+    """A stream's groups in the order of their examples, each handed to the reward as soon as it is there."""
+    examples, reward = draw(stream, now), stream.reward
+    groups = placed(stream.source(examples, engine, text, sampling, now))
+    handed = ((place, _Handed(g, None if reward is None else beside.begin(reward, g))) for place, g in groups)
+    return in_order(handed, len(examples))
 
 
 def _unique(group: Group, number: int) -> tuple[Rollout, ...]:

@@ -1,22 +1,21 @@
 """What a part of each axis must be able to do: the seams of the library.
 
-A part is a function or a frozen dataclass with ``__call__``. Nothing inherits from these protocols; a part fits when
-its signature fits, and the contract tests walk the folders to see that every part does.
+A part is a function or a frozen dataclass with ``__call__``. It fits when its signature fits, and inherits nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from posttrain.arrivals import Arriving
 from posttrain.types import (
     Completion,
     Example,
     Group,
     Origin,
     Progress,
-    Rollout,
     Sampling,
     TokenBatch,
     TrainingSequence,
@@ -53,6 +52,12 @@ class Engine(Protocol):
         """Continue each prompt (Int["l"]) ``completions_per_prompt`` times, in the order of the prompts."""
         ...
 
+    def as_finished(
+        self, prompts: Sequence[Tensor], sampling: Sampling, completions_per_prompt: int, generator: Generator
+    ) -> Iterator[tuple[int, list[Completion]]]:
+        """The same, each prompt's place and completions once these have ended; read it before the weights move."""
+        ...
+
 
 class Source(Protocol):
     """Decides what is written, by whom, from where: examples in, one group of rollouts per example out."""
@@ -64,13 +69,16 @@ class Source(Protocol):
 
     def __call__(
         self, examples: Sequence[Example], engine: Engine, text: Text, sampling: Sampling, now: Progress
-    ) -> list[tuple[Rollout, ...]]:
-        """One group per example, in the same order."""
+    ) -> Arriving[Group]:
+        """One group per example: a list in their order, or each with its example's place as soon as it is finished."""
         ...
 
 
 class Reward(Protocol):
-    """Judges a group of rollouts, one verdict each, in order. Text in, verdicts out."""
+    """Judges a group of rollouts, one verdict each, in order. Text in, verdicts out.
+
+    Several threads ask it at once, beside the one that writes; what may not run so, such as a model, holds a lock.
+    """
 
     def __call__(self, group: Group) -> tuple[Verdict, ...]:
         """The verdicts of ``group``. An exception stops the run; an unscorable answer is a verdict without score."""
@@ -160,10 +168,7 @@ class Attached(Protocol):
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Know what an earlier one did, and train the parameters that it trained.
-
-        Called before the model loads the state that belongs to it, and before the optimiser is made.
-        """
+        """Know what an earlier one did, and train what it trained; the model's own state and the optimiser follow."""
         ...
 
 
@@ -210,8 +215,7 @@ class Objective(Protocol):
 
         Signals of the batch by name, ``"policy/NAME"`` for each frozen policy that it runs, ``"prepared/NAME"`` for
         what a :class:`Prepare` computed of the whole minibatch, ``"head/NAME"`` for a head of the stage that it reads
-        in its own pass, ``"layers"`` for the states of every layer, and ``"whole groups"`` if the sequences of a group
-        have to stand in the same batch.
+        in its own pass, ``"layers"`` for the states of every layer, and ``"whole groups"`` if no group may be cut.
         """
         ...
 
@@ -238,8 +242,7 @@ class Share(Protocol):
         """The number that each sequence's member tokens are divided by.
 
         Args:
-            members: per sequence of the term's stream in this rank's part of the minibatch, how many of its tokens are
-                members, or what their emphases sum to (see ``counts``).
+            members: per sequence of the term's stream on this rank, its member tokens or the sum of their emphases.
             groups: per sequence, the key of its group.
             total: sums a number over all ranks.
         """

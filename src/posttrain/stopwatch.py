@@ -16,9 +16,13 @@ PHASES = ("prefill", "decode", "verify", "annotate", "forward", "backward", "opt
 
 @dataclass
 class Stopwatch:
-    """Adds up seconds by phase; a phase within another one stops that one's time."""
+    """Adds up seconds by phase; a phase within another one stops that one's time.
+
+    ``beside`` are the seconds of work in other threads meanwhile, which are no part of the step's.
+    """
 
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    beside: float = 0.0
     within: list[str] = field(default_factory=list)
     since: float = 0.0
 
@@ -32,6 +36,11 @@ class Stopwatch:
     def take(self) -> dict[str, float]:
         """The seconds since the last time, by phase; every phase is there."""
         taken, self.seconds = self.seconds, dict.fromkeys(PHASES, 0.0)
+        return taken
+
+    def take_beside(self) -> float:
+        """The seconds of work in other threads since the last time."""
+        taken, self.beside = self.beside, 0.0
         return taken
 
 
@@ -66,6 +75,13 @@ def phase(name: str) -> Iterator[None]:
     finally:
         watch.turn()
         watch.within.pop()
+
+
+def worked_beside(seconds: float) -> None:
+    """Add what other threads have worked, if anybody is watching."""
+    watch = _RUNNING.get()
+    if watch is not None:
+        watch.beside += seconds
 
 
 def _now() -> float:

@@ -1,6 +1,7 @@
 """What every reward promises."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,14 @@ def test_a_verdict_per_rollout_on_any_text(case: Case, responses: list[str]) -> 
     assert len(verdicts) == len(responses)
     assert all(isinstance(verdict, Verdict) for verdict in verdicts)
     assert verdicts == case.construct()(group(case, responses))
+
+
+@REWARDS
+def test_several_threads_at_once_get_the_verdicts_of_one(case: Case) -> None:
+    reward, texts = case.construct(), ["", "a", ".a", "f('\\d')", "b" * 9, example_and_gold(case)[1]] * 4
+    groups = [group(case, [text, text[:1], texts[at - 1]]) for at, text in enumerate(texts)]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(reward, groups)) == [reward(some) for some in groups]
 
 
 @pytest.mark.parametrize("case", [c for c in rewards() if c.part.__name__ not in OF_THEIR_OWN_UNITS], ids=str)

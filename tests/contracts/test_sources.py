@@ -11,6 +11,7 @@ from fixtures.parts import hint_laws, sources
 from fixtures.tools import byte_policy, tool_problems
 from fixtures.toy import faulty_examples, toy_examples
 from fixtures.walking import Case
+from posttrain.arrivals import in_order
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.policy import Policy
 from posttrain.rollouts.on_policy import OnPolicy
@@ -54,7 +55,7 @@ def material(case: Case) -> Material:
 def write(case: Case, now: Progress = NOW) -> list[Group]:
     given, engine = material(case), HuggingFaceEngine()
     engine.load(given.policy, version=3)
-    return case.construct()(given.examples, engine, given.text, SAMPLING, now)
+    return in_order(case.construct()(given.examples, engine, given.text, SAMPLING, now), len(given.examples))
 
 
 def rollouts(groups: list[Group]) -> list[Rollout]:

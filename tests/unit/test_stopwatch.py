@@ -4,7 +4,7 @@ from unittest.mock import patch
 
 import pytest
 
-from posttrain.stopwatch import PHASES, Stopwatch, phase, watching
+from posttrain.stopwatch import PHASES, Stopwatch, phase, watching, worked_beside
 
 
 def test_seconds_add_up_by_phase_and_are_taken_once() -> None:
@@ -37,3 +37,13 @@ def test_a_phase_within_another_stops_its_time() -> None:
         pass
     taken = watch.take()
     assert (taken["decode"], taken["annotate"]) == (20, 10)
+
+
+def test_work_beside_is_no_phase_and_taken_once() -> None:
+    watch = Stopwatch()
+    with watching(watch):
+        worked_beside(2.0)
+        worked_beside(3.0)
+    worked_beside(7.0)
+    assert not any(watch.take().values())
+    assert (watch.take_beside(), watch.take_beside()) == (5.0, 0.0)

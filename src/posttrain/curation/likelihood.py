@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from posttrain.arrivals import in_order
 from posttrain.batching import collate, microbatches
 from posttrain.errors import UserError
 from posttrain.forward import Forward
@@ -56,7 +57,7 @@ def scored(
     tokens = 0
     for at in range(0, len(examples), EXAMPLES_AT_ONCE):
         part = examples[at : at + EXAMPLES_AT_ONCE]
-        groups = source(part, workspace.engine, policy.text, Sampling(), now)
+        groups = in_order(source(part, workspace.engine, policy.text, Sampling(), now), len(part))
         if [len(group) for group in groups] != [len(example.demonstrations) for example in part]:
             raise ValueError(f"{type(source).__name__} does not write a rollout per demonstration")
         fitting = [

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Generator, Tensor
 
+from posttrain.arrivals import in_order
 from posttrain.policy import Policy
 from posttrain.protocols import Engine
 from posttrain.types import Completion, Sampling
@@ -56,8 +57,14 @@ class CountingEngine:
         self, prompts: Sequence[Tensor], sampling: Sampling, completions_per_prompt: int, generator: Generator
     ) -> list[list[Completion]]:
         """What the inner engine writes."""
-        made = self._inner.generate(prompts, sampling, completions_per_prompt, generator)
-        self.written.completions += sum(map(len, made))
-        self.written.tokens_read += sum(map(len, prompts))
-        self.written.tokens_written += sum(len(c.tokens) for completions in made for c in completions)
-        return made
+        return in_order(self.as_finished(prompts, sampling, completions_per_prompt, generator), len(prompts))
+
+    def as_finished(
+        self, prompts: Sequence[Tensor], sampling: Sampling, completions_per_prompt: int, generator: Generator
+    ) -> Iterator[tuple[int, list[Completion]]]:
+        """The same, as the inner engine hands it over; it is counted then."""
+        for place, made in self._inner.as_finished(prompts, sampling, completions_per_prompt, generator):
+            self.written.completions += len(made)
+            self.written.tokens_read += len(prompts[place])
+            self.written.tokens_written += sum(len(completion.tokens) for completion in made)
+            yield place, made

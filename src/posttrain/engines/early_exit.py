@@ -11,11 +11,12 @@ therefore exactly those of a model that ends there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor
 
+from posttrain.arrivals import in_order
 from posttrain.blocks import Section, blocks
 from posttrain.engines.draws import sample
 from posttrain.errors import UserError
@@ -82,15 +83,20 @@ class EarlyExitEngine:
 
         Random numbers are the in-process engine's, so that without thresholds both write the same.
         """
+        return in_order(self.as_finished(prompts, sampling, completions_per_prompt, generator), len(prompts))
+
+    def as_finished(
+        self, prompts: Sequence[Tensor], sampling: Sampling, completions_per_prompt: int, generator: Generator
+    ) -> Iterator[tuple[int, list[Completion]]]:
+        """The same, prompt after prompt."""
         if self._policy is None:
             raise RuntimeError("load a policy before generating")
-        n = completions_per_prompt
+        policy, n = self._policy, completions_per_prompt
         uniforms = torch.rand(len(prompts) * n, sampling.max_new_tokens, generator=generator)
-        with torch.no_grad(), autocast(self._policy):
-            return [
-                [self._write(self._policy, prompt, sampling, uniforms[i * n + j]) for j in range(n)]
-                for i, prompt in enumerate(prompts)
-            ]
+        for place, prompt in enumerate(prompts):
+            with torch.no_grad(), autocast(policy):
+                written = [self._write(policy, prompt, sampling, uniforms[place * n + j]) for j in range(n)]
+            yield place, written
 
     def _write(self, policy: Policy, prompt: Tensor, sampling: Sampling, uniforms: Tensor) -> Completion:
         from transformers import DynamicCache

@@ -1,32 +1,30 @@
 """The in-process engine: any Hugging Face causal LM, sampled with a key-value cache.
 
-One prefill per prompt is shared by its completions; finished rows leave the batch; the log-probabilities of what was
-sampled are recorded at no extra pass. Random numbers belong to (prompt, completion, position), so neither the cut into
-batches nor the order in which rows finish changes what is sampled.
+One prefill per prompt is shared by its completions; finished rows leave the batch, and a prompt is handed over when the
+last of its rows has ended; the log-probabilities of what was sampled are recorded at no extra pass. Random numbers
+belong to (prompt, completion, position), so neither the cut into batches nor the order in which rows finish changes
+what is sampled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
-from posttrain.engines.buffers import keep_rows, make_room
+from posttrain.arrivals import in_order
+from posttrain.engines.buffers import make_room
 from posttrain.engines.draws import sample
-from posttrain.engines.shared_prompts import SharedLayer, check_all_read, share
+from posttrain.engines.rows import Rows
+from posttrain.engines.shared_prompts import check_all_read, share
 from posttrain.engines.twins import Twin
 from posttrain.policy import Policy, autocast
 from posttrain.prefixes import can_share
 from posttrain.stopwatch import phase
 from posttrain.types import Completion, LogitsRule, Sampling
-
-LEAVING = 7 / 8
-"""Rows that have ended leave the batch if no more than this share stays: for them to leave, the others must move."""
-TOGETHER = 5 / 4
-"""Rows of a prompt stay together if that makes the batch at most so many times larger than the rows that go on."""
 
 
 class HuggingFaceEngine:
@@ -71,16 +69,19 @@ class HuggingFaceEngine:
         self, prompts: Sequence[Tensor], sampling: Sampling, completions_per_prompt: int, generator: Generator
     ) -> list[list[Completion]]:
         """Continue every prompt; see :class:`posttrain.protocols.Engine`."""
+        return in_order(self.as_finished(prompts, sampling, completions_per_prompt, generator), len(prompts))
+
+    def as_finished(
+        self, prompts: Sequence[Tensor], sampling: Sampling, completions_per_prompt: int, generator: Generator
+    ) -> Iterator[tuple[int, list[Completion]]]:
+        """The same; a prompt is there when the last of its completions has ended, whatever the others do."""
         policy, n = self._ready(), completions_per_prompt
         uniforms = torch.rand(len(prompts) * n, sampling.max_new_tokens, generator=generator)
-        out: list[list[Completion]] = [[] for _ in prompts]
         for chosen in self._batches(prompts, n, sampling.max_new_tokens):
             rows = torch.tensor([i * n + j for i in chosen for j in range(n)])
-            with torch.no_grad(), autocast(policy):
-                finished = _decode(policy, [prompts[i] for i in chosen], n, sampling, uniforms[rows])
-            for k, i in enumerate(chosen):
-                out[i] = finished[k * n : (k + 1) * n]
-        return out
+            writing = _Writing(policy, [prompts[i] for i in chosen], n, sampling, uniforms[rows])
+            for place, completions in writing.finished():
+                yield chosen[place], completions
 
     def _batches(self, prompts: Sequence[Tensor], n: int, max_new_tokens: int) -> Iterator[list[int]]:
         """Indices of prompts that are decoded together, shortest first, so that little is padding."""
@@ -96,86 +97,93 @@ class HuggingFaceEngine:
             yield chosen
 
 
-@dataclass
-class _Rows:
-    """What is being written: ``p`` prompts with ``n`` rows each, prompt-major; all tensors have r = p*n rows."""
-
-    cache: Any
-    readers: list[SharedLayer] | None
-    rows_per_prompt: int
-    index: Tensor  # Int["r"]: which completion of the call
-    mask: Tensor  # Int["r t"]: 0 at padding, as long as the text may become
-    length: int  # of what the cache holds, padding included
-    position: Tensor  # Int["r"]: position of the next token
-    uniforms: Tensor  # Float["r m"]
-    alive: Tensor  # Bool["r"]: whether the row goes on
-
-    def leave(self) -> Tensor:
-        """Let rows that have ended go, if that makes the batch enough smaller: Int["r"], the rows that stay."""
-        everybody = torch.arange(len(self.alive), device=self.alive.device)
-        if int(self.alive.sum()) > LEAVING * len(self.alive):
-            return everybody
-        prompts, rows = staying(self.alive.view(-1, self.rows_per_prompt))
-        if rows.numel() > LEAVING * len(self.alive):
-            return everybody
-        for layer in self.cache.layers:
-            keep_rows(layer, prompts, rows)
-        self.rows_per_prompt, rows = rows.shape[1], rows.flatten()
-        self.index, self.mask, self.position = self.index[rows], self.mask[rows], self.position[rows]
-        self.uniforms, self.alive = self.uniforms[rows], self.alive[rows]
-        return rows
-
-
-def staying(alive: Tensor) -> tuple[Tensor, Tensor]:
-    """The smallest batch that holds all rows which go on and keeps those of a prompt together, if that is worth it.
+class _Writing:
+    """A batch of prompts being continued, ``n`` completions each; made by reading the prompts.
 
     Args:
-        alive: Bool["p n"].
-
-    Returns:
-        Int["q"] the prompts that stay, ascending, and Int["q m"] their rows. Some of these may have ended. Where too
-        many would have, every row stands alone (m = 1), and its prompt is named as often as it has rows.
+        policy: writes.
+        prompts: Int["l"] each.
+        n: completions of each prompt.
+        sampling: how they are written.
+        uniforms: Float["p*n m"] in [0, 1), prompt-major, a number per token.
     """
-    prompts, most = alive.any(1).nonzero()[:, 0], int(alive.sum(1).max())
-    if len(prompts) * most > TOGETHER * int(alive.sum()):
-        rows = alive.flatten().nonzero()
-        return rows[:, 0] // alive.shape[1], rows
-    # A stable sort puts those that go on first and leaves both kinds in their order.
-    first = alive[prompts].int().argsort(dim=1, descending=True, stable=True)[:, :most].sort(1).values
-    return prompts, prompts[:, None] * alive.shape[1] + first
 
+    def __init__(self, policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, uniforms: Tensor) -> None:
+        self._policy, self._prompts, self._n, self._sampling = policy, prompts, n, sampling
+        with _computing(policy, "prefill"):
+            self._logits, self._rows = _begin(policy, prompts, n, sampling, uniforms)
+            shape = (len(prompts), n, sampling.max_new_tokens)
+            self._tokens = torch.full(shape, -1, dtype=torch.long, device=policy.device)
+            self._logprobs = torch.full(shape, float("nan"), device=policy.device)
+        self._length = 0
+        # What is decided about rows is decided on the CPU, of one copy per token.
+        self._prompt_of_row = torch.arange(len(prompts)).repeat_interleave(n)
+        self._open = torch.ones(len(prompts), dtype=torch.bool)
 
-def _decode(policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, uniforms: Tensor) -> list[Completion]:
-    """Decode one batch of prompts, ``n`` completions each, prompt-major."""
-    with phase("prefill"):
-        logits, rows = _begin(policy, prompts, n, sampling, uniforms)
-    with phase("decode"):
-        return _write(policy, prompts, n, sampling, logits, rows)
+    def finished(self) -> Iterator[tuple[int, list[Completion]]]:
+        """Write to the end: a prompt's place and its completions as soon as the last of them has ended."""
+        while bool(self._open.any()):
+            # No mode of torch may be held over a yield: it would hold for who reads.
+            with _computing(self._policy, "decode"):
+                found = self._until_one_is_finished()
+            yield from found
 
+    def _until_one_is_finished(self) -> list[tuple[int, list[Completion]]]:
+        while True:
+            token = self._write()
+            alive = self._rows.alive.cpu() & (self._length < self._sampling.max_new_tokens)
+            ended = self._newly_ended(alive)
+            found = self._completions(ended) if len(ended) else []
+            if bool(self._open.any()):
+                stay = self._rows.leave(alive)
+                if stay is not None:
+                    self._prompt_of_row, token = self._prompt_of_row[stay], token[stay.to(token.device)]
+                self._logits = _step(self._policy, token, self._rows)
+            if found:
+                return found
 
-def _write(
-    policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, logits: Tensor, rows: _Rows
-) -> list[Completion]:
-    """Write token after token until every row has ended."""
-    tokens = torch.full((len(prompts) * n, sampling.max_new_tokens), -1, dtype=torch.long, device=policy.device)
-    logprobs = torch.full(tokens.shape, float("nan"), device=policy.device)
-    for step in range(sampling.max_new_tokens):
+    def _write(self) -> Tensor:
+        """Choose the next token of every row, Int["r"], and note it for those that go on."""
+        rows, sampling, step = self._rows, self._sampling, self._length
+        tokens, logprobs = self._tokens.flatten(0, 1), self._logprobs.flatten(0, 1)
         if sampling.rules:
             index = rows.index[rows.alive]
-            chosen = [prompts[i // n] for i in index.tolist()]
-            ruled = _ruled(logits[rows.alive], sampling.rules, chosen, tokens[index, :step])
-            logits[rows.alive] = ruled.to(logits.dtype)
-        token, logprob = sample(logits, sampling.temperature, rows.uniforms[:, step])
+            chosen = [self._prompts[i // self._n] for i in index.tolist()]
+            ruled = _ruled(self._logits[rows.alive], sampling.rules, chosen, tokens[index, :step])
+            self._logits[rows.alive] = ruled.to(self._logits.dtype)
+        token, logprob = sample(self._logits, sampling.temperature, rows.uniforms[:, step])
         tokens[rows.index, step] = token.where(rows.alive, -1)
         logprobs[rows.index, step] = logprob.float()
-        rows.alive = rows.alive & (token != policy.text.end) & (rows.position + 1 < policy.context)
-        if step + 1 == sampling.max_new_tokens or not bool(rows.alive.any()):
-            break
-        logits = _step(policy, token[rows.leave()], rows)
-    return _completions(tokens.cpu(), logprobs.cpu(), policy.text.end)
+        rows.alive = rows.alive & (token != self._policy.text.end) & (rows.position + 1 < self._policy.context)
+        self._length += 1
+        return token
+
+    def _newly_ended(self, alive: Tensor) -> Tensor:
+        """Int["e"]: the prompts whose last row has just ended, ascending."""
+        going = torch.zeros_like(self._open)
+        going[self._prompt_of_row[alive]] = True
+        ended = (self._open & ~going).nonzero()[:, 0]
+        self._open = going
+        return ended
+
+    def _completions(self, prompts: Tensor) -> list[tuple[int, list[Completion]]]:
+        """What was written behind each of these prompts, Int["e"]; where nothing was, tokens are -1."""
+        chosen = prompts.to(self._tokens.device)
+        tokens, logprobs = self._tokens[chosen].cpu(), self._logprobs[chosen].cpu()
+        lengths, stopped = (tokens >= 0).sum(-1).tolist(), (tokens == self._policy.text.end).any(-1).tolist()
+        return [
+            (place, [Completion(row[:k].clone(), values[:k].clone(), ended) for row, values, k, ended in zip(*written)])
+            for place, *written in zip(prompts.tolist(), tokens, logprobs, lengths, stopped)
+        ]
 
 
-def _begin(policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, uniforms: Tensor) -> tuple[Tensor, _Rows]:
+@contextmanager
+def _computing(policy: Policy, name: str) -> Iterator[None]:
+    with torch.no_grad(), autocast(policy), phase(name):
+        yield
+
+
+def _begin(policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, uniforms: Tensor) -> tuple[Tensor, Rows]:
     """Read every prompt once, and make ``n`` rows of it: Float["r v"] next-token logits, and the rows."""
     logits, cache, mask = _prefill(policy, prompts)
     new = sampling.max_new_tokens
@@ -186,7 +194,7 @@ def _begin(policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, un
     room = nn.functional.pad(mask, (0, new), value=1).repeat_interleave(n, 0)
     index = torch.arange(len(position), device=policy.device)
     alive = torch.ones_like(index, dtype=torch.bool)
-    rows = _Rows(cache, readers, n, index, room, mask.shape[1], position, uniforms.to(policy.device), alive)
+    rows = Rows(cache, readers, n, index, room, mask.shape[1], position, uniforms.to(policy.device), alive)
     return logits.repeat_interleave(n, 0), rows
 
 
@@ -215,7 +223,7 @@ def _prefill(policy: Policy, prompts: list[Tensor]) -> tuple[Tensor, Any, Tensor
     return logits, cache, mask
 
 
-def _step(policy: Policy, token: Tensor, rows: _Rows) -> Tensor:
+def _step(policy: Policy, token: Tensor, rows: Rows) -> Tensor:
     """Int["r"] the newest tokens -> Float["r v"] the logits of the next."""
     rows.length += 1
     position = rows.position[:, None]
@@ -235,12 +243,3 @@ def _logits(policy: Policy, tokens: Tensor, mask: Tensor, positions: Tensor, cac
         input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
     ).last_hidden_state
     return policy.head(states[:, -1])
-
-
-def _completions(tokens: Tensor, logprobs: Tensor, end: int) -> list[Completion]:
-    out = []
-    for row, values in zip(tokens, logprobs):
-        length = int((row >= 0).sum())
-        written = row[:length].clone()
-        out.append(Completion(written, values[:length].clone(), stopped=bool(length and int(written[-1]) == end)))
-    return out

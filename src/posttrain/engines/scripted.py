@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Generator, Tensor
 
+from posttrain.arrivals import in_order
 from posttrain.errors import UserError
 from posttrain.policy import Policy
 from posttrain.text import Text
@@ -43,9 +44,16 @@ class ScriptedEngine:
         Raises:
             UserError: logits rules are asked for.
         """
+        return in_order(self.as_finished(prompts, sampling, completions_per_prompt, generator), len(prompts))
+
+    def as_finished(
+        self, prompts: Sequence[Tensor], sampling: Sampling, completions_per_prompt: int, generator: Generator
+    ) -> Iterator[tuple[int, list[Completion]]]:
+        """The same, prompt after prompt; the script is asked when a prompt's turn has come."""
         if sampling.rules:
             raise UserError("the scripted engine computes no logits that rules could change; use the in-process engine")
-        return [[self._complete(p, j, sampling) for j in range(completions_per_prompt)] for p in prompts]
+        for place, prompt in enumerate(prompts):
+            yield place, [self._complete(prompt, j, sampling) for j in range(completions_per_prompt)]
 
     def _complete(self, prompt: Tensor, index: int, sampling: Sampling) -> Completion:
         written = self._text.encode(self._script(self._text.decode(prompt), index))

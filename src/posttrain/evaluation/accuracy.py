@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from posttrain.arrivals import in_order
+from posttrain.beside import Beside
 from posttrain.evaluation.bootstrap import interval, resampled_means
 from posttrain.protocols import Engine
 from posttrain.text import Text
@@ -62,16 +64,20 @@ def answer_all(
     """
     prompts = [text.encode(e.prompt) for e in examples]
     generator = Progress(0, 0, seed, ("evaluation",)).generator("sampling")
-    completions = engine.generate(prompts, sampling, samples, generator)
-    return [
-        [_judge(example, text.decode(c.tokens), len(c.tokens), verify) for c in row]
-        for example, row in zip(examples, completions)
-    ]
+    with Beside() as beside:
+        finished = engine.as_finished(prompts, sampling, samples, generator)
+        written = ((at, [(text.decode(c.tokens), len(c.tokens)) for c in row]) for at, row in finished)
+        begun = ((at, beside.begin(_judge, examples[at], responses, verify)) for at, responses in written)
+        return [answers.result() for answers in in_order(begun, len(examples))]
 
 
-def _judge(example: Example, response: str, tokens: int, verify: Verify) -> Answer:
-    verdict = verify(response, example)
-    return Answer(example.id, response, verdict.score, verdict.reason, verdict.valid, tokens)
+def _judge(example: Example, responses: Sequence[tuple[str, int]], verify: Verify) -> list[Answer]:
+    """Of each response and its length in tokens."""
+    answers = []
+    for response, tokens in responses:
+        verdict = verify(response, example)
+        answers.append(Answer(example.id, response, verdict.score, verdict.reason, verdict.valid, tokens))
+    return answers
 
 
 def summarise(answers: Sequence[Answer]) -> Accuracy:

@@ -67,6 +67,6 @@ def phases(profile: Sequence[Row]) -> list[tuple[str, str, float]]:
     """
     rows = profile[1:] or profile
     total = sum(row["seconds"] for row in rows)
-    names = [name for name in (rows[0] if rows else {}) if name not in ("step", "seconds")]
+    names = [name for name in (rows[0] if rows else {}) if name not in ("step", "seconds", "beside")]
     spent = {name: sum(row[name] for row in rows) for name in names}
     return [(name, f"{1000 * seconds / len(rows):,.1f} ms", seconds / total) for name, seconds in spent.items()]

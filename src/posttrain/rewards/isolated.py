@@ -1,13 +1,15 @@
 """Running a function that may hang or crash: in a child process that is killed at a deadline and started again.
 
 The child is persistent, so that heavy imports are paid once. It is started by ``spawn`` (no inherited locks), ignores
-Ctrl-C (the parent decides), and leaves by itself when its parent is gone, however that happened.
+Ctrl-C (the parent decides), and leaves by itself when its parent is gone, however that happened. A pool has as many
+children as calls wait at the same time.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 import traceback
@@ -19,10 +21,18 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from posttrain.cores import available_cores
+
 Result = TypeVar("Result")
 
 START_DEADLINE_S = 120.0
 """Seconds for the child to start and prepare; importing a symbolic library on a busy machine takes a few."""
+
+MOST_PROCESSES = 16
+"""Children of a pool, if nobody says how many: each holds a symbolic library, about 70 MB."""
+
+_FAMILY = threading.RLock()
+"""Held while a child is looked at, started or ended: the standard library reaps all children wherever it starts one."""
 
 
 class IsolatedError(Exception):
@@ -57,9 +67,10 @@ class _Child:
     def stop(self) -> None:
         # After a fork the copy of this object belongs to another process, which must not touch the child.
         if os.getpid() == self.owner:
-            self.process.kill()
-            self.process.join()
-            self.process.close()
+            with _FAMILY:
+                self.process.kill()
+                self.process.join()
+                self.process.close()
         self.connection.close()
 
 
@@ -122,8 +133,9 @@ class Isolated(Generic[Result]):
 
     def _running(self) -> _Child:
         child = self._child
-        if child and child.owner == os.getpid() and child.process.is_alive():
-            return child
+        with _FAMILY:
+            if child and child.owner == os.getpid() and child.process.is_alive():
+                return child
         self._stop()
         self._child = child = _start(self._function, self._prepare)
         self._finalizer = weakref.finalize(self, child.stop)
@@ -135,11 +147,67 @@ class Isolated(Generic[Result]):
             finalizer()
 
 
+class IsolatedPool(Generic[Result]):
+    """Calls ``function`` in child processes of which each does one call at a time, with a deadline of its own.
+
+    A child starts when a call comes and all others are busy.
+
+    Args:
+        function, deadline_s, prepare: as for :class:`Isolated`.
+        processes: children, at most; by default one for each available core, up to ``MOST_PROCESSES``. Further calls
+            take turns.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Result],
+        deadline_s: float,
+        prepare: Callable[[], object] | None = None,
+        processes: int | None = None,
+    ) -> None:
+        if processes is not None and processes < 1:
+            raise ValueError(f"a pool needs at least 1 process, got {processes}")
+        self._arguments = (function, deadline_s, prepare, processes)
+        count = min(available_cores(), MOST_PROCESSES) if processes is None else processes
+        self._children = [Isolated(function, deadline_s, prepare) for _ in range(count)]
+        # The last to be given back is the first to be taken, so that calls one after the other need one child.
+        self._free: queue.LifoQueue[Isolated[Result]] = queue.LifoQueue()
+        for child in self._children:
+            self._free.put(child)
+
+    def __call__(self, *arguments: Any) -> Finished[Result] | Unfinished:
+        """Run the function in a child that is free.
+
+        Raises:
+            IsolatedError: the function raised, or the child did not start.
+        """
+        child = self._free.get()
+        try:
+            return child(*arguments)
+        finally:
+            self._free.put(child)
+
+    def close(self) -> None:
+        """End the child processes; a later call starts one anew."""
+        for child in self._children:
+            child.close()
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Those of the children that there are."""
+        return [child.process_id for child in self._children if child.process_id is not None]
+
+    def __reduce__(self) -> tuple[type[IsolatedPool[Result]], tuple[object, ...]]:
+        """A copy elsewhere gets children of its own."""
+        return type(self), self._arguments
+
+
 def _start(function: Callable[..., object], prepare: Callable[[], object] | None) -> _Child:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, function, prepare), daemon=True, name="isolated")
-    process.start()
+    with _FAMILY:
+        process.start()
     theirs.close()
     child = _Child(process, ours, os.getpid())
     try:

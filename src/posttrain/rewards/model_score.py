@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -22,7 +23,7 @@ class ModelScore:
 
     An answer that was cut off is scored as if it ended there, and its verdict is not ``valid``. One that the tokenizer
     cannot write, or that is longer than the model's context, is unscorable. Only differences between the scores of a
-    prompt's answers mean something, so credit that compares them is at home here.
+    prompt's answers mean something, so credit that compares them is at home here. Threads that ask take turns.
 
     Args:
         model: has the head ``score`` (:func:`posttrain.heads.load_reward_model`); nothing moves it.
@@ -31,6 +32,7 @@ class ModelScore:
 
     model: Policy
     tokens_per_microbatch: int = 16384
+    _alone: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a model that gives no scores."""
@@ -43,8 +45,9 @@ class ModelScore:
         Raises:
             VerifierError: a score is not a finite number; the message shows the example.
         """
-        rows = [self._written(r.example, r.response, number) for number, r in enumerate(group)]
-        scores = self._scores([row for row in rows if isinstance(row, TrainingSequence)])
+        with self._alone:
+            rows = [self._written(r.example, r.response, number) for number, r in enumerate(group)]
+            scores = self._scores([row for row in rows if isinstance(row, TrainingSequence)])
         return tuple(_verdict(r, row, scores) for r, row in zip(group, rows, strict=True))
 
     def score(self, prompt: str, response: str) -> float:
@@ -63,8 +66,9 @@ class ModelScore:
             UserError: one of them cannot be scored.
             VerifierError: a score is not a finite number.
         """
-        rows = [self._scorable(prompt, response, number) for number, (prompt, response) in enumerate(answers)]
-        found = self._scores(rows)
+        with self._alone:
+            rows = [self._scorable(prompt, response, number) for number, (prompt, response) in enumerate(answers)]
+            found = self._scores(rows)
         return [_finite(found[row.uid], row.rollout.example, row.rollout.response) for row in rows]
 
     def _scorable(self, prompt: str, response: str, uid: int) -> TrainingSequence:

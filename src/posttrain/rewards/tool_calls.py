@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from posttrain.errors import UserError
 from posttrain.types import TOOLS, Example, Rollout, Verdict
+
+_QUIET = threading.Lock()
 
 PREFILLED = "prefilled"
 """The fact that holds the beginning of the call where the prompt ends with it."""
@@ -59,7 +62,7 @@ def parse_call(text: str, tools: Signatures) -> Call | None:
 
 
 def _parsed(text: str) -> ast.expr | None:
-    with warnings.catch_warnings():
+    with _QUIET, warnings.catch_warnings():  # which changes what all threads see, and takes it back
         warnings.simplefilter("ignore")  # of odd literals
         try:
             return ast.parse(text, mode="eval").body

@@ -15,7 +15,8 @@ class Verified:
     """Each rollout's verdict comes from ``verify(response, example)``, whatever the rest of the group did.
 
     Args:
-        verify: e.g. the method of a task. It may return a verdict without score (a timeout); it must not raise.
+        verify: e.g. the method of a task. It may return a verdict without score (a timeout); it must not raise. Several
+            threads ask it at once.
     """
 
     verify: Callable[[str, Example], Verdict]

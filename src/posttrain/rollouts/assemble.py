@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -61,15 +61,13 @@ def continue_all(
     text: Text,
     sampling: Sampling,
     now: Progress,
-) -> list[tuple[Rollout, ...]]:
-    """Sample ``rollouts_per_prompt`` continuations of every prompt + hint, one group per example."""
+) -> Iterator[tuple[int, tuple[Rollout, ...]]]:
+    """Sample ``rollouts_per_prompt`` continuations of every prompt + hint; per example its place and its group."""
     prompts = [text.encode(e.prompt) for e in examples]
     starts = [torch.cat([p, h]) for p, h in zip(prompts, hints)]
-    written = engine.generate(starts, sampling, rollouts_per_prompt, now.generator("sampling"))
-    return [
-        tuple(continued(e, text, p, h, c, sampling, engine, label) for c in completions)
-        for e, p, h, label, completions in zip(examples, prompts, hints, labels, written)
-    ]
+    for at, written in engine.as_finished(starts, sampling, rollouts_per_prompt, now.generator("sampling")):
+        example, prompt, hint, label = examples[at], prompts[at], hints[at], labels[at]
+        yield at, tuple(continued(example, text, prompt, hint, c, sampling, engine, label) for c in written)
 
 
 def continue_or_give(
@@ -82,8 +80,11 @@ def continue_or_give(
     text: Text,
     sampling: Sampling,
     now: Progress,
-) -> list[tuple[Rollout, ...]]:
+) -> Iterator[tuple[int, tuple[Rollout, ...]]]:
     """The same, but a ``complete`` hint is ended at once, and its group is that one rollout so many times."""
+    for i, whole in enumerate(complete):
+        if whole:
+            yield i, (_ended(examples[i], text, hints[i], labels[i]),) * rollouts_per_prompt
     open_ = [i for i, whole in enumerate(complete) if not whole]
     sampled = continue_all(
         [examples[i] for i in open_],
@@ -95,11 +96,8 @@ def continue_or_give(
         sampling,
         now,
     )
-    groups = iter(sampled)
-    return [
-        (_ended(example, text, hint, label),) * rollouts_per_prompt if whole else next(groups)
-        for example, hint, label, whole in zip(examples, hints, labels, complete)
-    ]
+    for at, group in sampled:
+        yield open_[at], group
 
 
 def _ended(example: Example, text: Text, hint: Tensor, labels: Mapping[str, float]) -> Rollout:

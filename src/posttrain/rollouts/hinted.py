@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -34,7 +34,7 @@ class Hinted:
 
     def __call__(
         self, examples: Sequence[Example], engine: Engine, text: Text, sampling: Sampling, now: Progress
-    ) -> list[tuple[Rollout, ...]]:
+    ) -> Iterator[tuple[int, tuple[Rollout, ...]]]:
         """Draw a hint for each example and sample one group from it; the first demonstration is the one used."""
         hints, labels = zip(*(self._draw(example, text, now) for example in examples))
         complete = [label["hint_complete"] == 1.0 for label in labels]

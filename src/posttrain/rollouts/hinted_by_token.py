@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,7 +35,7 @@ class HintedByToken:
 
     def __call__(
         self, examples: Sequence[Example], engine: Engine, text: Text, sampling: Sampling, now: Progress
-    ) -> list[tuple[Rollout, ...]]:
+    ) -> Iterator[tuple[int, tuple[Rollout, ...]]]:
         """Draw a hint for each example and sample one group from it."""
         drawn = [self._draw(example, text, now) for example in examples]
         hints, complete = [hint for hint, _ in drawn], [fraction == 1 for _, fraction in drawn]

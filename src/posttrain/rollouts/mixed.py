@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from posttrain.arrivals import placed
 from posttrain.protocols import Engine, Source
 from posttrain.text import Text
-from posttrain.types import Example, Progress, Rollout, Sampling
+from posttrain.types import Example, Group, Progress, Rollout, Sampling
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,16 @@ class Mixed:
 
     def __call__(
         self, examples: Sequence[Example], engine: Engine, text: Text, sampling: Sampling, now: Progress
-    ) -> list[tuple[Rollout, ...]]:
-        """One joined group per example, members in the order of the sources."""
-        groups = [
-            source(examples, engine, text, sampling, now.within(f"source {index}"))
+    ) -> Iterator[tuple[int, tuple[Rollout, ...]]]:
+        """One joined group per example, members in the order of the sources; it is there with the last of its parts."""
+        written = [
+            (index, source(examples, engine, text, sampling, now.within(f"source {index}")))
             for index, source in enumerate(self.sources)
         ]
-        return [tuple(rollout for group in parts for rollout in group) for parts in zip(*groups)]
+        parts: list[dict[int, Group]] = [{} for _ in examples]
+        # What exists comes before what has yet to be written.
+        for index, groups in sorted(written, key=lambda pair: not isinstance(pair[1], Sequence)):
+            for place, group in placed(groups):
+                parts[place][index] = group
+                if len(parts[place]) == len(self.sources):
+                    yield place, tuple(r for _, part in sorted(parts[place].items()) for r in part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,7 @@ class OnPolicy:
 
     def __call__(
         self, examples: Sequence[Example], engine: Engine, text: Text, sampling: Sampling, now: Progress
-    ) -> list[tuple[Rollout, ...]]:
+    ) -> Iterator[tuple[int, tuple[Rollout, ...]]]:
         """Sample one group per example."""
         nothing = torch.empty(0, dtype=torch.long)
         count = len(examples)

@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from posttrain.cores import available_cores
 from posttrain.runs.compare import CompareSpec, compare
-from posttrain.runs.cores import available_cores
 from posttrain.runs.display import Display
 from posttrain.runs.spec import RunSpec
 from posttrain.settings.overrides import apply

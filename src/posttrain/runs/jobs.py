@@ -15,9 +15,9 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
+from posttrain.cores import available_cores
 from posttrain.errors import UserError
 from posttrain.runs import folder, recipe_file
-from posttrain.runs.cores import available_cores
 from posttrain.runs.display import Display, Silent
 from posttrain.runs.divergence import Diverged, reason, record
 from posttrain.runs.interrupts import started_deaf

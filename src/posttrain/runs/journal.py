@@ -39,9 +39,10 @@ class Journal:
         folder.append_rows(self._path / folder.ROLLOUTS, rows)
         return row
 
-    def profile(self, step: int, seconds: float, by_phase: Mapping[str, float]) -> None:
-        """Write where the seconds of a step went; what no phase has is ``other``."""
-        row = {"step": step, "seconds": seconds, **by_phase, "other": seconds - sum(by_phase.values())}
+    def profile(self, step: int, seconds: float, by_phase: Mapping[str, float], beside: float) -> None:
+        """Write where the seconds of a step went, and what was judged beside it; what no phase has is ``other``."""
+        row = {"step": step, "seconds": seconds, "beside": beside, **by_phase}
+        row["other"] = seconds - sum(by_phase.values())
         folder.append_rows(self._path / folder.PROFILE, [row])
 
     def evaluation(self, row: dict[str, Any]) -> None:

@@ -87,7 +87,8 @@ def _write_down(
     with phase("journal"):
         row = prepared.journal.step(session.stage.name, step, record, session.spent)
     if watch is not None:
-        prepared.journal.profile(step, record.seconds + time.perf_counter() - began, watch.take())
+        seconds = record.seconds + time.perf_counter() - began
+        prepared.journal.profile(step, seconds, watch.take(), watch.take_beside())
     return row
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from posttrain.errors import UserError
-from posttrain.rewards.isolated import Isolated, Unfinished
+from posttrain.rewards.isolated import IsolatedPool, Unfinished
 from posttrain.tasks.answers import right, wrong
 from posttrain.tasks.normal_form import normal_form
 from posttrain.types import Verdict
@@ -65,7 +65,7 @@ class SameNumber:
 
 @dataclass(frozen=True)
 class SameMathematics:
-    """Equal writing, or else equal by the library math-verify, which runs in a process that can be killed.
+    """Equal writing, or else equal by the library math-verify, which runs in processes that can be killed.
 
     Args:
         deadline_s: seconds for one comparison; afterwards the answer is unscorable.
@@ -75,13 +75,13 @@ class SameMathematics:
     """
 
     deadline_s: float = 5.0
-    _agree: Isolated[bool] = field(init=False, repr=False, compare=False)
+    _agree: IsolatedPool[bool] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse to start without the library; the process itself starts with the first comparison that needs it."""
+        """Refuse to start without the library; processes start with the comparisons that need them."""
         if importlib.util.find_spec("math_verify") is None:
             raise UserError("checking mathematics needs math-verify; install it with: pip install posttrain[math]")
-        object.__setattr__(self, "_agree", Isolated(symbolically_equal, self.deadline_s, prepare=import_math_verify))
+        object.__setattr__(self, "_agree", IsolatedPool(symbolically_equal, self.deadline_s, import_math_verify))
 
     def __call__(self, answer: str, gold: str) -> Verdict:
         """The writing first, because it is decided at once; then the algebra."""
@@ -95,7 +95,7 @@ class SameMathematics:
 
 
 def import_math_verify() -> None:
-    """Load the library in the child process; its advice about its own time limits is not needed there."""
+    """Load the library in a child process; its advice about its own time limits is not needed there."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import math_verify  # noqa: F401

@@ -5,7 +5,6 @@ import torch
 
 from fixtures.models import tiny_policy
 from fixtures.training import recitation
-from posttrain.engines import huggingface
 from posttrain.engines.counting import CountingEngine
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.text import Text
@@ -36,8 +35,8 @@ def test_it_adds_up_what_is_read_and_written(text: Text) -> None:
 def test_the_positions_passed_are_those_of_the_model_if_rows_leave_when_they_end(
     text: Text, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(huggingface, "LEAVING", 1.0)
-    monkeypatch.setattr(huggingface, "TOGETHER", 1.0)
+    monkeypatch.setattr("posttrain.engines.rows.LEAVING", 1.0)
+    monkeypatch.setattr("posttrain.engines.rows.TOGETHER", 1.0)
     policy, passed = tiny_policy(), []
     policy.model.base_model.register_forward_pre_hook(
         lambda module, args, kwargs: passed.append(

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from fixtures.models import tiny_policy
-from posttrain.engines import huggingface
-from posttrain.engines.huggingface import HuggingFaceEngine, staying
+from posttrain.engines.huggingface import HuggingFaceEngine
+from posttrain.engines.rows import TOGETHER, staying
 from posttrain.policy import Policy
 from posttrain.prefixes import choose_attention
 from posttrain.types import Completion, Sampling
@@ -29,7 +29,7 @@ def test_all_that_go_on_stay_once_in_their_order_with_their_prompts(lists: list[
     assert rows.flatten().tolist() == sorted(set(rows.flatten().tolist()))
     assert bool((rows // alive.shape[1] == prompts[:, None]).all())
     assert set(alive.flatten().nonzero()[:, 0].tolist()) <= set(rows.flatten().tolist())
-    assert rows.numel() <= huggingface.TOGETHER * int(alive.sum())
+    assert rows.numel() <= TOGETHER * int(alive.sum())
 
 
 def test_rows_of_a_prompt_stay_together_unless_too_many_of_them_have_ended() -> None:
@@ -56,8 +56,8 @@ def test_when_they_leave_changes_nothing(
         choose_attention(policy.model)
     usual = written(policy)
     assert 5 < sum(c.stopped for c in usual) < len(usual)
-    monkeypatch.setattr(huggingface, "LEAVING", leaving)
-    monkeypatch.setattr(huggingface, "TOGETHER", together)
+    monkeypatch.setattr("posttrain.engines.rows.LEAVING", leaving)
+    monkeypatch.setattr("posttrain.engines.rows.TOGETHER", together)
     for one, other in zip(usual, written(policy), strict=True):
         assert one.tokens.tolist() == other.tokens.tolist()
         torch.testing.assert_close(one.logprobs, other.logprobs, rtol=0, atol=FLOAT32_RECORD)

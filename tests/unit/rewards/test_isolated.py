@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from posttrain.rewards.isolated import Finished, Isolated, IsolatedError, Unfinished
+from posttrain.rewards.isolated import Finished, Isolated, IsolatedError, IsolatedPool, Unfinished
 
 
 def alive(process_id: int) -> bool:
@@ -139,3 +141,81 @@ if __name__ == "__main__":
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert run.stdout, run.stderr
     assert gone(int(run.stdout))
+
+
+def meet(folder: Path, name: str, other: str) -> str:
+    """A shell command that ends when another one has begun."""
+    return f"touch {folder}/{name}; until [ -e {folder}/{other} ]; do sleep 0.01; done; echo {name} $PPID"
+
+
+def test_a_pool_runs_calls_of_several_threads_at_once_in_a_child_each(tmp_path: Path) -> None:
+    pool = IsolatedPool(subprocess.getoutput, 60, processes=2)
+    with ThreadPoolExecutor(2) as threads:
+        calls = [threads.submit(pool, meet(tmp_path, *names)) for names in (("a", "b"), ("b", "a"))]
+        answers = [call.result() for call in calls]
+    assert all(isinstance(answer, Finished) for answer in answers)
+    assert [answer.value.split()[0] for answer in answers] == ["a", "b"]
+    assert {int(answer.value.split()[1]) for answer in answers} == set(pool.process_ids)
+    children = pool.process_ids
+    assert len(children) == 2
+    pool.close()
+    assert all(gone(child) for child in children)
+    assert pool("echo again") == Finished("again")
+    pool.close()
+
+
+def test_a_pool_has_no_more_children_than_calls_wait() -> None:
+    pool = IsolatedPool(math.sqrt, 10, processes=4)
+    assert pool.process_ids == []
+    assert [pool(float(n * n)) for n in range(20)] == [Finished(float(n)) for n in range(20)]
+    assert len(pool.process_ids) == 1
+    pool.close()
+
+
+def test_more_calls_than_children_take_turns() -> None:
+    pool = IsolatedPool(math.sqrt, 10, processes=2)
+    with ThreadPoolExecutor(6) as threads:
+        assert list(threads.map(pool, [float(n * n) for n in range(60)])) == [Finished(float(n)) for n in range(60)]
+    assert len(pool.process_ids) <= 2
+    pool.close()
+
+
+def test_a_call_of_a_pool_that_hangs_dies_or_raises_concerns_no_other() -> None:
+    pool = IsolatedPool(eval, 1.0, processes=4)
+    assert pool("1 + 1") == Finished(2)
+    calls = ["__import__('time').sleep(60)", "__import__('os')._exit(3)", "1 / 0", "2 + 2"]
+    with ThreadPoolExecutor(4) as threads:
+        hanging, dying, raising, right = (threads.submit(pool, call) for call in calls)
+        assert hanging.result() == Unfinished("timed out after 1 s")
+        assert dying.result() == Unfinished("its process died")
+        with pytest.raises(IsolatedError, match="ZeroDivisionError"):
+            raising.result()
+        assert right.result() == Finished(4)
+    assert [pool("3 + 3") for _ in range(5)] == [Finished(6)] * 5
+    pool.close()
+
+
+def test_a_child_of_a_pool_killed_between_calls_is_replaced() -> None:
+    pool = IsolatedPool(math.sqrt, 10, processes=2)
+    assert pool(1.0) == Finished(1.0)
+    (child,) = pool.process_ids
+    os.kill(child, 9)
+    time.sleep(0.1)
+    assert pool(4.0) == Finished(2.0)
+    pool.close()
+
+
+def test_a_copy_of_a_pool_has_its_own_children_and_they_go_with_it() -> None:
+    pool = IsolatedPool(math.sqrt, 10, processes=2)
+    copy = pickle.loads(pickle.dumps(pool))
+    assert copy(4.0) == pool(4.0)
+    (ours,), (theirs,) = pool.process_ids, copy.process_ids
+    assert ours != theirs
+    copy.close()
+    del pool
+    assert gone(ours)
+
+
+def test_a_pool_without_children_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1 process"):
+        IsolatedPool(math.sqrt, 10, processes=0)

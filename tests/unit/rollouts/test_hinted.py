@@ -6,6 +6,7 @@ import torch
 from fixtures.models import tiny_policy
 from fixtures.toy import toy_example, toy_examples
 from fixtures.training import recitation
+from posttrain.arrivals import in_order
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.protocols import Engine
 from posttrain.rollouts.hinted import Hinted
@@ -26,8 +27,8 @@ def live() -> HuggingFaceEngine:
     return engine
 
 
-def write(source, text: Text, engine: Engine | None = None, now: Progress = NOW) -> list[Group]:
-    return source(EXAMPLES, engine or recitation(text), text, SAMPLING, now)
+def write(source, text: Text, engine: Engine | None = None, now: Progress = NOW, examples=EXAMPLES) -> list[Group]:
+    return in_order(source(examples, engine or recitation(text), text, SAMPLING, now), len(examples))
 
 
 def part(rollout: Rollout, origin: Origin) -> list[int]:
@@ -108,13 +109,12 @@ def test_the_draw_belongs_to_seed_step_scope_and_example(text: Text) -> None:
     assert first != lengths(write(source, text, now=Progress(1, 10, seed=0)))
     assert first != lengths(write(source, text, now=Progress(0, 10, seed=1)))
     assert first != lengths(write(source, text, now=NOW.within("elsewhere")))
-    reverse = source(EXAMPLES[::-1], recitation(text), text, SAMPLING, NOW)
-    assert first == lengths(reverse)[::-1]
+    assert first == lengths(write(source, text, examples=EXAMPLES[::-1]))[::-1]
 
 
 def test_examples_of_equal_length_draw_their_own_hints(text: Text) -> None:
     alike = [toy_example(number, chunks=5) for number in range(12)]
-    assert len(set(lengths(Hinted(1, UniformHints())(alike, recitation(text), text, SAMPLING, NOW)))) > 2
+    assert len(set(lengths(write(Hinted(1, UniformHints()), text, examples=alike)))) > 2
 
 
 def test_samples_repeat_with_the_seed_and_change_with_the_step(text: Text) -> None:

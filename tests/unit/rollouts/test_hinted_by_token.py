@@ -8,6 +8,7 @@ import torch
 from fixtures.models import tiny_policy
 from fixtures.toy import toy_example, toy_examples
 from fixtures.training import recitation
+from posttrain.arrivals import in_order
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.protocols import Engine
 from posttrain.rollouts.demonstrations import Demonstrations
@@ -30,7 +31,7 @@ def live() -> HuggingFaceEngine:
 
 
 def write(source, text: Text, engine: Engine | None = None, now: Progress = NOW, examples=EXAMPLES) -> list[Group]:
-    return source(examples, engine or recitation(text), text, SAMPLING, now)
+    return in_order(source(examples, engine or recitation(text), text, SAMPLING, now), len(examples))
 
 
 def part(rollout: Rollout, origin: Origin) -> list[int]:

@@ -1,22 +1,32 @@
 """Plain sampling."""
 
+from collections.abc import Sequence
+
 import torch
 
 from fixtures.models import tiny_policy
 from fixtures.toy import toy_examples
 from fixtures.training import recitation
+from posttrain.arrivals import in_order
 from posttrain.engines.huggingface import HuggingFaceEngine
+from posttrain.protocols import Engine
 from posttrain.rollouts.on_policy import OnPolicy
 from posttrain.text import Text
-from posttrain.types import Origin, Progress, Sampling
+from posttrain.types import Example, Group, Origin, Progress, Sampling
 
 NOW = Progress(0, 10, seed=0)
 SAMPLING = Sampling(1.0, 6)
 
 
+def write(
+    source: OnPolicy, examples: Sequence[Example], engine: Engine, text: Text, now: Progress = NOW
+) -> list[Group]:
+    return in_order(source(examples, engine, text, SAMPLING, now), len(examples))
+
+
 def test_everything_after_the_prompt_is_sampled_the_end_included(text: Text) -> None:
     examples = toy_examples(3)
-    for example, group in zip(examples, OnPolicy(2)(examples, recitation(text, "a1"), text, SAMPLING, NOW)):
+    for example, group in zip(examples, write(OnPolicy(2), examples, recitation(text, "a1"), text)):
         prompt = text.encode(example.prompt).tolist()
         first, second = group
         assert first.tokens.tolist() == [*prompt, *text.encode("a1").tolist(), text.end]
@@ -28,7 +38,7 @@ def test_everything_after_the_prompt_is_sampled_the_end_included(text: Text) -> 
 
 
 def test_a_long_answer_is_cut_and_says_so(text: Text) -> None:
-    (((rollout,)),) = OnPolicy(1)(toy_examples(1), recitation(text, "abcdef"), text, SAMPLING, NOW)
+    (((rollout,)),) = write(OnPolicy(1), toy_examples(1), recitation(text, "abcdef"), text)
     assert rollout.ended == "length"
     assert rollout.response == "abcdef"
 
@@ -36,6 +46,6 @@ def test_a_long_answer_is_cut_and_says_so(text: Text) -> None:
 def test_scopes_do_not_share_random_numbers(text: Text) -> None:
     engine = HuggingFaceEngine()
     engine.load(tiny_policy(), version=0)
-    here, there = (OnPolicy(2)(toy_examples(3), engine, text, SAMPLING, NOW.within(name)) for name in ("a", "b"))
+    here, there = (write(OnPolicy(2), toy_examples(3), engine, text, NOW.within(name)) for name in ("a", "b"))
     pairs = [(a.tokens, b.tokens) for g, h in zip(here, there) for a, b in zip(g, h)]
     assert not any(torch.equal(a, b) for a, b in pairs)
