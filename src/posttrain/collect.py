@@ -77,11 +77,10 @@ def collect(stage: Stage, engine: Engine, text: Text, now: Progress) -> Collecti
     with Beside() as beside:
         written = [(s, _write(s, engine, text, stage.sampling, now.within(s.name), beside)) for s in stage.streams]
         with phase("verify"):
-            streams = [(stream, [handed.judged() for handed in groups]) for stream, groups in written]
+            streams = [(stream, [handed.judged(k) for k, handed in enumerate(groups)]) for stream, groups in written]
     worked_beside(beside.seconds)
     for stream, groups in streams:
-        for number, group in enumerate(groups):
-            judged = _unique(group, number)
+        for judged in groups:
             rollouts.extend(judged)
             missing = sum(1 for r in judged if r.verdict is not None and r.verdict.score is None)
             unscorable += missing
@@ -102,9 +101,9 @@ def refuse_overlong(sequences: Sequence[TrainingSequence], context: int) -> None
         UserError: naming the first that is longer.
     """
     for sequence in sequences:
-        if len(sequence.tokens) > context:
+        if sequence.length > context:
             raise UserError(
-                f"stream {sequence.stream!r} makes {len(sequence.tokens)} tokens of example "
+                f"stream {sequence.stream!r} makes {sequence.length} tokens of example "
                 f"{sequence.rollout.example.id!r}, more than the model's context of {context}; leave such examples "
                 "out, let the method add less to them, or use a model with a longer context"
             )
@@ -117,11 +116,16 @@ class _Handed:
     group: Group
     verdicts: Future[tuple[Verdict, ...]] | None
 
-    def judged(self) -> Group:
-        """The group with its verdicts, which are waited for."""
-        if self.verdicts is None:
-            return self.group
-        return [dataclasses.replace(r, verdict=v) for r, v in zip(self.group, self.verdicts.result(), strict=True)]
+    def judged(self, number: int) -> Group:
+        """The group with its verdicts, which are waited for.
+
+        ``number`` is its own in the step, so that an example drawn twice makes two groups and not one of double size.
+        """
+        verdicts = [r.verdict for r in self.group] if self.verdicts is None else self.verdicts.result()
+        return [
+            dataclasses.replace(rollout, verdict=verdict, group=(number, rollout.group))
+            for rollout, verdict in zip(self.group, verdicts, strict=True)
+        ]
 
 
 def _write(
@@ -132,11 +136,6 @@ def _write(
     groups = placed(stream.source(examples, engine, text, sampling, now))
     handed = ((place, _Handed(g, None if reward is None else beside.begin(reward, g))) for place, g in groups)
     return in_order(handed, len(examples))
-
-
-def _unique(group: Group, number: int) -> tuple[Rollout, ...]:
-    """Number the groups of a step, so that an example drawn twice makes two groups and not one of double size."""
-    return tuple(dataclasses.replace(r, group=(number, r.group)) for r in group)
 
 
 def _sequences(stream: Stream, group: Group, now: Progress, first: int) -> list[TrainingSequence]:

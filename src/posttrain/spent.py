@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from posttrain.collect import Collection
 from posttrain.policy import Policy
 from posttrain.types import Origin
@@ -40,7 +42,8 @@ def count(spent: Spent, policy: Policy, collection: Collection) -> None:
     """Add up what was sampled and judged, and stop where verdicts fail too often."""
     written = [r for r in collection.rollouts if r.ended != "given"]
     spent.completions_sampled += len(written)
-    spent.tokens_sampled += sum(int((r.origin == int(Origin.SAMPLED)).sum()) for r in collection.rollouts)
+    origins = torch.cat([torch.empty(0, dtype=torch.long), *(r.origin for r in collection.rollouts)])
+    spent.tokens_sampled += int((origins == int(Origin.SAMPLED)).sum())
     spent.flops += 2.0 * policy.parameters_count * sum(r.length for r in written)
     spent.answers_judged += sum(1 for r in collection.rollouts if r.verdict is not None)
     spent.answers_unscorable += collection.unscorable

@@ -26,6 +26,9 @@ from posttrain.prefixes import can_share
 from posttrain.stopwatch import phase
 from posttrain.types import Completion, LogitsRule, Sampling
 
+TOKENS_BETWEEN_LOOKS = 16
+"""On devices that run ahead of the program."""
+
 
 class HuggingFaceEngine:
     """Samples with the weights that the policy has when it is loaded.
@@ -34,11 +37,21 @@ class HuggingFaceEngine:
         rows_per_batch: completions decoded at a time, at most.
         tokens_per_batch: keys and values held at a time, at most, in tokens (rows x their greatest possible length).
             A prompt's completions are never parted, so one prompt may hold more.
+        tokens_between_looks: how often it is looked which rows have ended; they write on, unread, until then. To look
+            is to wait for the device, so by default it is at every token on a CPU, at every 16th anywhere else.
+
+    Raises:
+        ValueError: fewer than one of any of these.
     """
 
-    def __init__(self, rows_per_batch: int = 512, tokens_per_batch: int = 1 << 18) -> None:
+    def __init__(
+        self, rows_per_batch: int = 512, tokens_per_batch: int = 1 << 18, tokens_between_looks: int | None = None
+    ) -> None:
+        if min(rows_per_batch, tokens_per_batch, tokens_between_looks or 1) < 1 or tokens_between_looks == 0:
+            raise ValueError("an engine needs at least 1 row and token per batch, and 1 token between looks")
         self._rows_per_batch = rows_per_batch
         self._tokens_per_batch = tokens_per_batch
+        self._tokens_between_looks = tokens_between_looks
         self._policy: Policy | None = None
         self._twin: Twin | None = None
         self._version = -1
@@ -79,7 +92,8 @@ class HuggingFaceEngine:
         uniforms = torch.rand(len(prompts) * n, sampling.max_new_tokens, generator=generator)
         for chosen in self._batches(prompts, n, sampling.max_new_tokens):
             rows = torch.tensor([i * n + j for i in chosen for j in range(n)])
-            writing = _Writing(policy, [prompts[i] for i in chosen], n, sampling, uniforms[rows])
+            between = self._tokens_between_looks or (1 if policy.device.type == "cpu" else TOKENS_BETWEEN_LOOKS)
+            writing = _Writing(policy, [prompts[i] for i in chosen], n, sampling, uniforms[rows], between)
             for place, completions in writing.finished():
                 yield chosen[place], completions
 
@@ -106,16 +120,19 @@ class _Writing:
         n: completions of each prompt.
         sampling: how they are written.
         uniforms: Float["p*n m"] in [0, 1), prompt-major, a number per token.
+        between: tokens between two looks at which rows have ended.
     """
 
-    def __init__(self, policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, uniforms: Tensor) -> None:
+    def __init__(
+        self, policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, uniforms: Tensor, between: int
+    ) -> None:
         self._policy, self._prompts, self._n, self._sampling = policy, prompts, n, sampling
         with _computing(policy, "prefill"):
             self._logits, self._rows = _begin(policy, prompts, n, sampling, uniforms)
             shape = (len(prompts), n, sampling.max_new_tokens)
             self._tokens = torch.full(shape, -1, dtype=torch.long, device=policy.device)
             self._logprobs = torch.full(shape, float("nan"), device=policy.device)
-        self._length = 0
+        self._length, self._between = 0, between
         # What is decided about rows is decided on the CPU, of one copy per token.
         self._prompt_of_row = torch.arange(len(prompts)).repeat_interleave(n)
         self._open = torch.ones(len(prompts), dtype=torch.bool)
@@ -131,6 +148,9 @@ class _Writing:
     def _until_one_is_finished(self) -> list[tuple[int, list[Completion]]]:
         while True:
             token = self._write()
+            if self._length % self._between and self._length < self._sampling.max_new_tokens:
+                self._logits = _step(self._policy, token, self._rows)
+                continue
             alive = self._rows.alive.cpu() & (self._length < self._sampling.max_new_tokens)
             ended = self._newly_ended(alive)
             found = self._completions(ended) if len(ended) else []

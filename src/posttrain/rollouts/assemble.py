@@ -26,29 +26,30 @@ def continued(
     text: Text,
     prompt: Tensor,
     hint: Tensor,
-    completion: Completion,
+    completions: Sequence[Completion],
     sampling: Sampling,
     engine: Engine,
     labels: Mapping[str, float],
-) -> Rollout:
-    """Prompt, then a hint that was given (possibly empty), then what the policy sampled."""
-    tokens = torch.cat([prompt, hint, completion.tokens])
-    origin = torch.full_like(tokens, int(Origin.SAMPLED))
-    origin[: len(prompt) + len(hint)] = int(Origin.GIVEN)
+) -> tuple[Rollout, ...]:
+    """A group: prompt, then a hint that was given (possibly empty), then what the policy sampled."""
+    before = torch.cat([prompt, hint])
+    origin = torch.full_like(before, int(Origin.GIVEN))
     origin[: len(prompt)] = int(Origin.PROMPT)
-    logprobs = torch.full((len(tokens),), float("nan"))
-    logprobs[len(prompt) + len(hint) :] = completion.logprobs
-    return Rollout(
-        example=example,
-        tokens=tokens,
-        origin=origin,
-        behaviour_logprobs=logprobs,
-        response=text.decode(torch.cat([hint, completion.tokens])),
-        temperature=sampling.temperature or 1.0,
-        policy_version=engine.version,
-        ended="stop" if completion.stopped else "length",
-        group=example.id,
-        labels=dict(labels),
+    unknown = torch.full((len(before),), float("nan"))
+    return tuple(
+        Rollout(
+            example=example,
+            tokens=torch.cat([before, completion.tokens]),
+            origin=torch.cat([origin, torch.full_like(completion.tokens, int(Origin.SAMPLED))]),
+            behaviour_logprobs=torch.cat([unknown, completion.logprobs.float()]),
+            response=text.decode(torch.cat([hint, completion.tokens])),
+            temperature=sampling.temperature or 1.0,
+            policy_version=engine.version,
+            ended="stop" if completion.stopped else "length",
+            group=example.id,
+            labels=dict(labels),
+        )
+        for completion in completions
     )
 
 
@@ -66,8 +67,7 @@ def continue_all(
     prompts = [text.encode(e.prompt) for e in examples]
     starts = [torch.cat([p, h]) for p, h in zip(prompts, hints)]
     for at, written in engine.as_finished(starts, sampling, rollouts_per_prompt, now.generator("sampling")):
-        example, prompt, hint, label = examples[at], prompts[at], hints[at], labels[at]
-        yield at, tuple(continued(example, text, prompt, hint, c, sampling, engine, label) for c in written)
+        yield at, continued(examples[at], text, prompts[at], hints[at], written, sampling, engine, labels[at])
 
 
 def continue_or_give(

@@ -39,8 +39,8 @@ def test_rows_of_a_prompt_stay_together_unless_too_many_of_them_have_ended() -> 
     assert (prompts.tolist(), rows.tolist()) == ([0, 0, 0, 0, 1], [[0], [1], [2], [3], [6]])
 
 
-def written(policy: Policy) -> list[Completion]:
-    engine = HuggingFaceEngine()
+def written(policy: Policy, tokens_between_looks: int | None = None) -> list[Completion]:
+    engine = HuggingFaceEngine(tokens_between_looks=tokens_between_looks)
     engine.load(policy, 0)
     groups = engine.generate(PROMPTS, Sampling(1.0, 30), 6, torch.Generator().manual_seed(0))
     return [completion for group in groups for completion in group]
@@ -61,6 +61,23 @@ def test_when_they_leave_changes_nothing(
     for one, other in zip(usual, written(policy), strict=True):
         assert one.tokens.tolist() == other.tokens.tolist()
         torch.testing.assert_close(one.logprobs, other.logprobs, rtol=0, atol=FLOAT32_RECORD)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("context", [64, 20])
+@pytest.mark.parametrize("between", [2, 7, 30, 1000])
+def test_how_often_it_is_looked_who_has_ended_changes_nothing(shared: bool, context: int, between: int) -> None:
+    policy = tiny_policy(context=context)
+    if shared:
+        choose_attention(policy.model)
+    for one, other in zip(written(policy), written(policy, between), strict=True):
+        assert one.tokens.tolist() == other.tokens.tolist()
+        torch.testing.assert_close(one.logprobs, other.logprobs, rtol=0, atol=FLOAT32_RECORD)
+
+
+def test_an_engine_that_never_looks_is_refused() -> None:
+    with pytest.raises(ValueError, match="between looks"):
+        HuggingFaceEngine(tokens_between_looks=0)
 
 
 def test_sharing_prompts_changes_nothing() -> None:
