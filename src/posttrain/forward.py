@@ -17,10 +17,15 @@ from torch.utils.checkpoint import checkpoint
 from posttrain.errors import UserError
 from posttrain.policy import Policy, autocast
 from posttrain.prefixes import Prefixes, can_share, prefixes
+from posttrain.token_logprobs import token_logprobs
 from posttrain.types import Origin, TokenBatch
 
-LOGITS_AT_ONCE = 1 << 25
-"""Numbers of [positions x vocabulary] held at a time; above it the head runs in chunks, in the backward pass again."""
+LOGITS_AT_ONCE = {"cpu": 1 << 23}
+"""Numbers of [positions x vocabulary] held at a time; above it the head runs in chunks, in the backward pass again.
+
+What fits the memory that a CPU's allocator hands out again is several times faster than what is mapped anew.
+"""
+LOGITS_AT_ONCE_ELSEWHERE = 1 << 25
 
 
 class Forward:
@@ -67,7 +72,7 @@ class Forward:
     @cached_property
     def logprobs(self) -> Tensor:
         """Float["b l"]: log-probability of each token, sampled ones at their temperature; 0 outside ``positions``."""
-        return self.at_logits(_token_logprobs)
+        return self.at_logits(token_logprobs)
 
     @cached_property
     def entropy(self) -> Tensor:
@@ -227,6 +232,10 @@ class Forward:
         sampled = self.batch.origin == int(Origin.SAMPLED)
         return torch.where(sampled, self.batch.temperature[:, None], 1.0)[self.positions]
 
+    @cached_property
+    def _tempered(self) -> bool:
+        return bool((self.batch.temperature != 1).any())
+
     def _logits(self, rows: slice) -> Tensor:
         if rows == slice(None):
             return self._all_logits
@@ -242,24 +251,21 @@ class Forward:
             raise RuntimeError("under other weights only layers exist: the head would be that of the policy's own")
         with autocast(self.policy):
             logits = self.policy.head(self._hidden[rows])
-        return logits / self._temperature[rows, None].to(logits.dtype)
+        return logits / self._temperature[rows, None].to(logits.dtype) if self._tempered else logits
 
     def _scatter(self, chunk: Callable[[slice], Tensor]) -> Tensor:
         count, vocabulary = len(self._tokens), int(self.policy.model.config.vocab_size)
         with torch.set_grad_enabled(self._gradients):
-            self._hidden  # noqa: B018 - computed here once, not inside a recomputed chunk
-            if count * vocabulary <= LOGITS_AT_ONCE:
+            # The states are computed here once, not inside a recomputed chunk.
+            most = LOGITS_AT_ONCE.get(self._hidden.device.type, LOGITS_AT_ONCE_ELSEWHERE)
+            if count * vocabulary <= most:
                 values = chunk(slice(None))
             else:
-                size = max(1, LOGITS_AT_ONCE // vocabulary)
+                size = max(1, most // vocabulary)
                 pieces = [slice(at, min(at + size, count)) for at in range(0, count, size)]
                 values = torch.cat([checkpoint(chunk, piece, use_reentrant=False) for piece in pieces])
             out = torch.zeros(self.positions.shape, dtype=values.dtype, device=values.device)
             return out.masked_scatter(self.positions, values)
-
-
-def _token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
-    return torch.log_softmax(logits, -1).gather(-1, tokens[:, None])[:, 0]
 
 
 def _entropy(logits: Tensor, tokens: Tensor) -> Tensor:
