@@ -65,6 +65,8 @@ BEYOND = (
             "forget most; that a larger step is the reason has not been measured. LfU's control, a random step at "
             "SFT's rate, keeps what the base could do.",
         ),
+        length="long",
+        needs=("faultless_teacher",),
     ),
     Claim(
         "own_answers",
@@ -127,6 +129,7 @@ BEYOND = (
         (MEASURED_FILE,),
         "measured",
         method="reward_model",
+        needs=("best_of_n",),
     ),
     Claim(
         "drafts",
@@ -142,6 +145,7 @@ BEYOND = (
         "--evaluation-examples 180 --evaluate-every 240 --set supervision.learning_rate=3e-3",
         ("summary.json",),
         "run",
+        needs=("drafts",),
     ),
     Claim(
         "priced",
@@ -169,6 +173,8 @@ BEYOND = (
             "were not tried.",
             "The preset gives RFT centred credit and TLDR leave-one-out, the same times 4/3 among four answers.",
         ),
+        length="long",
+        needs=("drafts", "overthinker"),
     ),
     Claim(
         "stopping",
@@ -182,6 +188,8 @@ BEYOND = (
             "stands, also within a draft. These models are sure of when to go on, so that little is saved before "
             "drafts are cut off and the answers suffer.",
         ),
+        length="long",
+        needs=("priced",),
     ),
     Claim(
         "past",
