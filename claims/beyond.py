@@ -177,6 +177,28 @@ BEYOND = (
         needs=("drafts", "overthinker"),
     ),
     Claim(
+        "levels",
+        "Prices on length, and phrases that say how high: TLDR with three levels, beginning with the same model",
+        f"posttrain compare rft unpriced=tldr tldr --seeds 3 --workers 1 --model {OVERTHINKER}/checkpoint "
+        f"--preset tiny --data {DRAFTS}/problems.jsonl --training-examples 1000 --evaluation-examples 180 "
+        "--set unpriced:levels.short=0.0 --set unpriced:levels.moderate=0.0 --set unpriced:levels.long=0.0",
+        COMPARISON_FILES,
+        "comparison",
+        effects=(("tldr", "rft"), ("tldr", "unpriced")),
+        length="long",
+        needs=("drafts", "overthinker"),
+    ),
+    Claim(
+        "levels_asked",
+        "The same models, asked for short, moderate and long answers",
+        "python claims/levels.py",
+        (MEASURED_FILE,),
+        "measured",
+        method="tldr",
+        length="long",
+        needs=("levels",),
+    ),
+    Claim(
         "stopping",
         "The temperature of the token that ends the thinking: the models of RFT above, without training",
         "python claims/stopping.py",
@@ -200,5 +222,21 @@ BEYOND = (
         COMPARISON_FILES,
         "comparison",
         effects=(("past", "no_skill"), ("past", "noise")),
+    ),
+    Claim(
+        "tools_base",
+        "A base for tool calls: conversations whose calls have the right form and any tool",
+        "posttrain pretrain --corpus tools",
+        ("metrics.jsonl",),
+        "pretraining",
+    ),
+    Claim(
+        "tool_training",
+        "Tool calls: TL-Training and its measures, each alone and together",
+        "python claims/tool_training.py",
+        (MEASURED_FILE,),
+        "measured",
+        method="tl_training",
+        needs=("tools_base",),
     ),
 )

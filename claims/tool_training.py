@@ -1,0 +1,130 @@
+"""TL-Training on tool calls: each of its measures alone, and all of them, with as many updates for every arm.
+
+``python claims/tool_training.py --out FOLDER`` begins with the base of the claim ``tools_base``, which knows the form
+of a call and not which tool a request means. A fifth of the training conversations contain a call that failed, and
+every arm reads the same ones. Learning rates are chosen per arm by accuracy on the validation split, by models with a
+seed of their own; of two rates the supervised one first. Answers to held-out requests are greedy.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from claim import MEASURED_FILE
+from judged import SEEDS, TUNING_SEED, Tried, chosen
+from measures import Outcome, Pairs
+from measuring import ROOT, entry
+from quantities import Reading, answers, correct
+from training import trained
+
+from posttrain.evaluation.accuracy import Answer
+from posttrain.loading import load_policy
+from posttrain.policy import Policy
+from posttrain.runs import folder
+from posttrain.runtime import local_runtime
+from posttrain.tasks.tool_calls import ToolCalls
+
+BASE = ROOT / "runs" / "claims" / "tools_base"
+TASK, PROBLEMS, TRAINING_EXAMPLES, RUNTIME = ToolCalls(), 300, 1500, local_runtime("float32")
+LOOKED_AT = 32
+"""Problems that a run itself looks at when it ends."""
+UPDATES, REINFORCED = 120, 60
+"""Updates of every arm, and how many of them are made on sampled answers where an arm reinforces."""
+SUPERVISED_RATES, ACTOR_RATES = ("1e-3", "3e-3"), ("3e-4", "1e-3")
+WRONG_CALLS = ("no call", "unknown tool", "wrong tool")
+
+PLAIN, MAE, PKT, IMITATED, ALL = "plain", "MAE", "PKT", "MAE + PKT", "MAE + PKT + IRM"
+EVERY_TURN, EVEN = "turns.markers=[]", "keys.largest=1.0"
+ARMS: Mapping[str, Sequence[str]] = {
+    PLAIN: (EVERY_TURN, EVEN),
+    MAE: (EVEN,),
+    PKT: (EVERY_TURN,),
+    IMITATED: (),
+    ALL: (),
+}
+CLAIMED: Pairs = ((MAE, PLAIN), (PKT, PLAIN), (IMITATED, PLAIN), (ALL, PLAIN), (ALL, IMITATED))
+
+
+def right_tool(answers: Sequence[Answer]) -> float:
+    """The share of calls of the right tool, in percent (TS)."""
+    return _share(answers, lambda reason: reason not in WRONG_CALLS)
+
+
+def right_parameters(answers: Sequence[Answer]) -> float:
+    """The share of those that also have its parameters and no others, in percent (PI)."""
+    return _share(answers, lambda reason: reason not in WRONG_CALLS and "parameters" not in reason)
+
+
+def failing(answers: Sequence[Answer]) -> float:
+    """The share of calls that would come back with an error, in percent."""
+    return _share(answers, lambda reason: reason in ("no call", "unknown tool") or "made-up" in reason)
+
+
+def _share(answers: Sequence[Answer], holds: Callable[[str], bool]) -> float:
+    return 100 * sum(holds(answer.reason) for answer in answers) / len(answers)
+
+
+READINGS: Mapping[Outcome, Reading] = {
+    Outcome("right tool (TS)", "points", "more", CLAIMED): right_tool,
+    Outcome("and its parameters (PI)", "points", "more", CLAIMED): right_parameters,
+    Outcome("and their values (CF)", "points", "more", CLAIMED): correct,
+    Outcome("calls that fail", "points", "less", CLAIMED): failing,
+}
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates as they are written on a command line; the second one is of the reinforced stage alone."""
+
+    supervised: str = SUPERVISED_RATES[0]
+    actor: str = ACTOR_RATES[0]
+
+
+def model(out: Path, arm: str, seed: int, rates: Rates) -> Policy:
+    """What an arm comes to, trained when it is first asked for."""
+    reinforced = REINFORCED if arm == ALL else 0
+    name = f"{arm.replace(' + ', '-')}-{rates.supervised}"
+    assignments = [*ARMS[arm], f"supervised_steps={UPDATES - reinforced}"]
+    assignments += [f"supervision.learning_rate={rates.supervised}"]
+    if reinforced:
+        assignments += [f"actor_critic.learning_rate={rates.actor}"]
+        name += f"-{rates.actor}"
+    options = {"seed": seed, "model": str(BASE), "task": TASK.name, "steps": reinforced}
+    options |= {"training_examples": TRAINING_EXAMPLES, "evaluation_examples": LOOKED_AT}
+    return load_policy(trained(out / f"{name}-seed{seed}", "tl_training", options, assignments), RUNTIME)
+
+
+def tuned(out: Path, arm: str, tried: Tried) -> Rates:
+    """The rates of an arm that answer most of the validation split right; what was tried is added to ``tried``."""
+
+    def right(rates: Rates) -> list[float]:
+        policy = model(out, arm, TUNING_SEED, rates)
+        return [correct(row) for row in answers(policy, TASK, PROBLEMS, 1, "validation")]
+
+    supervised = chosen(f"{arm}: supervised rate", {r: right(Rates(r)) for r in SUPERVISED_RATES}, tried)
+    if arm != ALL:
+        return Rates(supervised)
+    actor = {rate: right(Rates(supervised, rate)) for rate in ACTOR_RATES}
+    return Rates(supervised, chosen(f"{arm}: rate of the reinforced stage", actor, tried))
+
+
+def measure(out: Path) -> None:
+    """Tune, train, answer the held-out requests, write."""
+    tried: Tried = []
+    found: dict[Outcome, dict[str, list[Sequence[float]]]] = {outcome: {} for outcome in READINGS}
+    before = answers(load_policy(BASE, RUNTIME), TASK, PROBLEMS, 1)
+    for arm in ARMS:
+        rates = tuned(out, arm, tried)
+        for seed in SEEDS:
+            answered = answers(model(out, arm, seed, rates), TASK, PROBLEMS, 1)
+            for outcome, reading in READINGS.items():
+                found[outcome].setdefault(arm, []).append([reading(row) for row in answered])
+    outcomes = [entry(o, found[o], [reading(row) for row in before]) for o, reading in READINGS.items()]
+    folder.write_json(out / MEASURED_FILE, {"outcomes": outcomes, "tried": tried})
+
+
+if __name__ == "__main__":
+    measure(Path(sys.argv[sys.argv.index("--out") + 1]))
