@@ -32,7 +32,8 @@ Arms are tuned on the validation split with seeds of their own, then measured on
 scratch, without hints. Intervals of differences are 95% percentile intervals of a bootstrap over seeds and problems,
 paired by problem; a difference is *shown* if its interval excludes 0. Null and reversed results stay in the tables.
 Two learning rates of one arm stand in the order in which they were tuned, listed under each comparison. Where something
-else than accuracy is measured, it is measured of the same models, problem by problem; tuning looks at accuracy alone.
+else than accuracy is measured, it is measured of the same models, problem by problem; tuning looks at accuracy, unless
+the list of what was tried names something else.
 """
 
 

@@ -2,8 +2,8 @@
 
 ``python claims/tool_training.py --out FOLDER`` begins with the base of the claim ``tools_base``, which knows the form
 of a call and not which tool a request means. A fifth of the training conversations contain a call that failed, and
-every arm reads the same ones. Learning rates are chosen per arm by accuracy on the validation split, by models with a
-seed of their own; of two rates the supervised one first. Answers to held-out requests are greedy.
+every arm reads the same ones. Learning rates are chosen per arm by the share of right tools on the validation split, by
+models with a seed of their own; of two rates the supervised one first. Answers to held-out requests are greedy.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ BASE = ROOT / "runs" / "claims" / "tools_base"
 TASK, PROBLEMS, TRAINING_EXAMPLES, RUNTIME = ToolCalls(), 300, 1500, local_runtime("float32")
 LOOKED_AT = 32
 """Problems that a run itself looks at when it ends."""
-UPDATES, REINFORCED = 120, 60
-"""Updates of every arm, and how many of them are made on sampled answers where an arm reinforces."""
+UPDATES, REINFORCED, PROMPTS_PER_UPDATE = 90, 30, 32
+"""Updates of every arm, how many of them are made on sampled answers where an arm reinforces, and the size of each."""
 SUPERVISED_RATES, ACTOR_RATES = ("1e-3", "3e-3"), ("3e-4", "1e-3")
 WRONG_CALLS = ("no call", "unknown tool", "wrong tool")
 
@@ -88,9 +88,9 @@ def model(out: Path, arm: str, seed: int, rates: Rates) -> Policy:
     reinforced = REINFORCED if arm == ALL else 0
     name = f"{arm.replace(' + ', '-')}-{rates.supervised}"
     assignments = [*ARMS[arm], f"supervised_steps={UPDATES - reinforced}"]
-    assignments += [f"supervision.learning_rate={rates.supervised}"]
+    for stage, rate in (("supervision", rates.supervised), ("actor_critic", rates.actor)):
+        assignments += [f"{stage}.prompts_per_step={PROMPTS_PER_UPDATE}", f"{stage}.learning_rate={rate}"]
     if reinforced:
-        assignments += [f"actor_critic.learning_rate={rates.actor}"]
         name += f"-{rates.actor}"
     options = {"seed": seed, "model": str(BASE), "task": TASK.name, "steps": reinforced}
     options |= {"training_examples": TRAINING_EXAMPLES, "evaluation_examples": LOOKED_AT}
@@ -98,17 +98,17 @@ def model(out: Path, arm: str, seed: int, rates: Rates) -> Policy:
 
 
 def tuned(out: Path, arm: str, tried: Tried) -> Rates:
-    """The rates of an arm that answer most of the validation split right; what was tried is added to ``tried``."""
+    """The rates of an arm that find most tools of the validation split; what was tried is added to ``tried``."""
 
-    def right(rates: Rates) -> list[float]:
+    def found(rates: Rates) -> list[float]:
         policy = model(out, arm, TUNING_SEED, rates)
-        return [correct(row) for row in answers(policy, TASK, PROBLEMS, 1, "validation")]
+        return [right_tool(row) for row in answers(policy, TASK, PROBLEMS, 1, "validation")]
 
-    supervised = chosen(f"{arm}: supervised rate", {r: right(Rates(r)) for r in SUPERVISED_RATES}, tried)
+    supervised = chosen(f"{arm}, TS by supervised rate", {r: found(Rates(r)) for r in SUPERVISED_RATES}, tried)
     if arm != ALL:
         return Rates(supervised)
-    actor = {rate: right(Rates(supervised, rate)) for rate in ACTOR_RATES}
-    return Rates(supervised, chosen(f"{arm}: rate of the reinforced stage", actor, tried))
+    actor = {rate: found(Rates(supervised, rate)) for rate in ACTOR_RATES}
+    return Rates(supervised, chosen(f"{arm}, TS by rate of the reinforced stage", actor, tried))
 
 
 def measure(out: Path) -> None:
