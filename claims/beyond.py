@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from claim import COMPARISON_FILES, MEASURED_FILE, Claim
+from drafts import LEVELS
 from measures import Measure, Outcome, Pairs
 from quantities import (
     DIVERSITIES,
@@ -177,16 +178,29 @@ BEYOND = (
         needs=("drafts", "overthinker"),
     ),
     Claim(
+        "overthinker_asked",
+        "A model that thinks too long, whichever phrase stands behind the problem",
+        f"posttrain run sft --data {DRAFTS}/asked.jsonl --steps 240 --training-examples 2000 "
+        "--evaluation-examples 180 --evaluate-every 240 --set supervision.learning_rate=3e-3",
+        ("summary.json",),
+        "run",
+        needs=("drafts",),
+    ),
+    Claim(
         "levels",
-        "Prices on length, and phrases that say how high: TLDR with three levels, beginning with the same model",
-        f"posttrain compare rft unpriced=tldr tldr --seeds 3 --workers 1 --model {OVERTHINKER}/checkpoint "
+        "Prices on length, and phrases that say how high: TLDR with three levels, beginning with that model",
+        f"posttrain compare rft unpriced=tldr tldr --seeds 3 --workers 1 --model {OVERTHINKER}_asked/checkpoint "
         f"--preset tiny --data {DRAFTS}/problems.jsonl --training-examples 1000 --evaluation-examples 180 "
-        "--set unpriced:levels.short=0.0 --set unpriced:levels.moderate=0.0 --set unpriced:levels.long=0.0",
+        "--set unpriced:levels.short=0.0 --set unpriced:levels.moderate=0.0 --set unpriced:levels.long=0.0 "
+        + " ".join(
+            f"--set {arm}:levels.{level}_phrase={phrase}"
+            for arm in ("unpriced", "tldr")
+            for level, phrase in LEVELS.phrases().items()
+        ),
         COMPARISON_FILES,
         "comparison",
         effects=(("tldr", "rft"), ("tldr", "unpriced")),
-        length="long",
-        needs=("drafts", "overthinker"),
+        needs=("drafts", "overthinker_asked"),
     ),
     Claim(
         "levels_asked",
@@ -195,7 +209,6 @@ BEYOND = (
         (MEASURED_FILE,),
         "measured",
         method="tldr",
-        length="long",
         needs=("levels",),
     ),
     Claim(

@@ -13,19 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claim import MEASURED_FILE
+from drafts import LEVELS
 from measures import Outcome, Pairs
 from measuring import ROOT, entry
 from quantities import Problems, answers, correct, default_task, tokens
 
 from posttrain.loading import load_policy
-from posttrain.methods.tldr import ThreeLevels, at_level
+from posttrain.methods.tldr import at_level
 from posttrain.runs import folder
 from posttrain.runtime import local_runtime
 from posttrain.types import Example, Split, Verdict
 
 MODELS = ROOT / "runs" / "claims" / "levels"
 PROBLEMS = 290
-PHRASES = ThreeLevels().phrases()
+PHRASES = LEVELS.phrases()
 PRICED, UNPRICED, PLAIN = "tldr", "unpriced", "rft"
 SHORT, MODERATE, LONG = (f"{PRICED}, {level}" for level in PHRASES)
 IN_ORDER: Pairs = ((SHORT, MODERATE), (MODERATE, LONG), (SHORT, LONG))

@@ -1,4 +1,4 @@
-"""TL-Training on tool calls: each of its measures alone, and all of them, with as many updates for every arm.
+"""TL-Training on tool calls: each of its measures alone, and all of them, by equally many updates.
 
 ``python claims/tool_training.py --out FOLDER`` begins with the base of the claim ``tools_base``, which knows the form
 of a call and not which tool a request means. A fifth of the training conversations contain a call that failed, and
@@ -8,6 +8,7 @@ models with a seed of their own; of two rates the supervised one first. Answers 
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,21 +32,39 @@ BASE = ROOT / "runs" / "claims" / "tools_base"
 TASK, PROBLEMS, TRAINING_EXAMPLES, RUNTIME = ToolCalls(), 300, 1500, local_runtime("float32")
 LOOKED_AT = 32
 """Problems that a run itself looks at when it ends."""
-UPDATES, REINFORCED, PROMPTS_PER_UPDATE = 90, 30, 32
-"""Updates of every arm, how many of them are made on sampled answers where an arm reinforces, and the size of each."""
-SUPERVISED_RATES, ACTOR_RATES = ("1e-3", "3e-3"), ("3e-4", "1e-3")
+PROMPTS_PER_UPDATE = 32
+SUPERVISED_RATES, ACTOR_RATES = ("1e-3", "3e-3", "1e-2"), ("1e-4", "3e-4", "1e-3")
 WRONG_CALLS = ("no call", "unknown tool", "wrong tool")
 
-PLAIN, MAE, PKT, IMITATED, ALL = "plain", "MAE", "PKT", "MAE + PKT", "MAE + PKT + IRM"
 EVERY_TURN, EVEN = "turns.markers=[]", "keys.largest=1.0"
-ARMS: Mapping[str, Sequence[str]] = {
-    PLAIN: (EVERY_TURN, EVEN),
-    MAE: (EVEN,),
-    PKT: (EVERY_TURN,),
-    IMITATED: (),
-    ALL: (),
+PLAIN, MAE, PKT, IMITATED, ALL = "plain", "MAE", "PKT", "MAE + PKT", "MAE + PKT + IRM"
+SHORTER = "MAE + PKT, as IRM begins"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way of training.
+
+    Args:
+        assignments: settings of the method.
+        supervised: updates by imitation.
+        reinforced: updates on sampled answers.
+    """
+
+    assignments: Sequence[str] = ()
+    supervised: int = 90
+    reinforced: int = 0
+
+
+ARMS: Mapping[str, Arm] = {
+    PLAIN: Arm((EVERY_TURN, EVEN)),
+    MAE: Arm((EVEN,)),
+    PKT: Arm((EVERY_TURN,)),
+    IMITATED: Arm(),
+    SHORTER: Arm(supervised=60),
+    ALL: Arm(supervised=60, reinforced=30),
 }
-CLAIMED: Pairs = ((MAE, PLAIN), (PKT, PLAIN), (IMITATED, PLAIN), (ALL, PLAIN), (ALL, IMITATED))
+CLAIMED: Pairs = ((MAE, PLAIN), (PKT, PLAIN), (IMITATED, PLAIN), (ALL, PLAIN), (ALL, IMITATED), (ALL, SHORTER))
 
 
 def right_tool(answers: Sequence[Answer]) -> float:
@@ -79,36 +98,35 @@ READINGS: Mapping[Outcome, Reading] = {
 class Rates:
     """Learning rates as they are written on a command line; the second one is of the reinforced stage alone."""
 
-    supervised: str = SUPERVISED_RATES[0]
-    actor: str = ACTOR_RATES[0]
+    supervised: str
+    actor: str = "3e-4"
 
 
-def model(out: Path, arm: str, seed: int, rates: Rates) -> Policy:
+def model(out: Path, name: str, seed: int, rates: Rates) -> Policy:
     """What an arm comes to, trained when it is first asked for."""
-    reinforced = REINFORCED if arm == ALL else 0
-    name = f"{arm.replace(' + ', '-')}-{rates.supervised}"
-    assignments = [*ARMS[arm], f"supervised_steps={UPDATES - reinforced}"]
+    arm = ARMS[name]
+    assignments = [*arm.assignments, f"supervised_steps={arm.supervised}"]
     for stage, rate in (("supervision", rates.supervised), ("actor_critic", rates.actor)):
         assignments += [f"{stage}.prompts_per_step={PROMPTS_PER_UPDATE}", f"{stage}.learning_rate={rate}"]
-    if reinforced:
-        name += f"-{rates.actor}"
-    options = {"seed": seed, "model": str(BASE), "task": TASK.name, "steps": reinforced}
+    options = {"seed": seed, "model": str(BASE), "task": TASK.name, "steps": arm.reinforced}
     options |= {"training_examples": TRAINING_EXAMPLES, "evaluation_examples": LOOKED_AT}
-    return load_policy(trained(out / f"{name}-seed{seed}", "tl_training", options, assignments), RUNTIME)
+    used = [rates.supervised, rates.actor] if arm.reinforced else [rates.supervised]
+    run = "-".join([re.sub(r"\W+", "-", name), *used, f"seed{seed}"])
+    return load_policy(trained(out / run, "tl_training", options, assignments), RUNTIME)
 
 
-def tuned(out: Path, arm: str, tried: Tried) -> Rates:
+def tuned(out: Path, name: str, tried: Tried) -> Rates:
     """The rates of an arm that find most tools of the validation split; what was tried is added to ``tried``."""
 
     def found(rates: Rates) -> list[float]:
-        policy = model(out, arm, TUNING_SEED, rates)
+        policy = model(out, name, TUNING_SEED, rates)
         return [right_tool(row) for row in answers(policy, TASK, PROBLEMS, 1, "validation")]
 
-    supervised = chosen(f"{arm}, TS by supervised rate", {r: found(Rates(r)) for r in SUPERVISED_RATES}, tried)
-    if arm != ALL:
+    supervised = chosen(f"{name}, TS by supervised rate", {r: found(Rates(r)) for r in SUPERVISED_RATES}, tried)
+    if not ARMS[name].reinforced:
         return Rates(supervised)
     actor = {rate: found(Rates(supervised, rate)) for rate in ACTOR_RATES}
-    return Rates(supervised, chosen(f"{arm}, TS by rate of the reinforced stage", actor, tried))
+    return Rates(supervised, chosen(f"{name}, TS by rate of the reinforced stage", actor, tried))
 
 
 def measure(out: Path) -> None:
@@ -116,12 +134,12 @@ def measure(out: Path) -> None:
     tried: Tried = []
     found: dict[Outcome, dict[str, list[Sequence[float]]]] = {outcome: {} for outcome in READINGS}
     before = answers(load_policy(BASE, RUNTIME), TASK, PROBLEMS, 1)
-    for arm in ARMS:
-        rates = tuned(out, arm, tried)
+    for name in ARMS:
+        rates = tuned(out, name, tried)
         for seed in SEEDS:
-            answered = answers(model(out, arm, seed, rates), TASK, PROBLEMS, 1)
+            answered = answers(model(out, name, seed, rates), TASK, PROBLEMS, 1)
             for outcome, reading in READINGS.items():
-                found[outcome].setdefault(arm, []).append([reading(row) for row in answered])
+                found[outcome].setdefault(name, []).append([reading(row) for row in answered])
     outcomes = [entry(o, found[o], [reading(row) for row in before]) for o, reading in READINGS.items()]
     folder.write_json(out / MEASURED_FILE, {"outcomes": outcomes, "tried": tried})
 

@@ -25,7 +25,17 @@ from measures import Outcome
 from measuring import entry
 from outcomes import outcomes
 from quantities import PlainSums, Surprise, correct, default_task, distinct_right, tokens
-from tool_training import ALL, ARMS, failing, right_parameters, right_tool
+from tool_training import (
+    ALL,
+    ARMS,
+    CLAIMED,
+    IMITATED,
+    PLAIN,
+    SHORTER,
+    failing,
+    right_parameters,
+    right_tool,
+)
 
 CLAIM = Claim("kept", "What is kept", "posttrain compare sft mild=sft --seeds 2", (), "comparison")
 
@@ -159,7 +169,8 @@ def test_right_tools_parameters_and_values_are_nested() -> None:
 
 
 def test_every_arm_of_tool_training_is_a_setting_of_the_method() -> None:
-    assert next(iter(ARMS)) == "plain"
-    assert ARMS[ALL] == ()
-    for assignments in ARMS.values():
-        apply("tl_training", {}, assignments)
+    for arm in ARMS.values():
+        apply("tl_training", {}, arm.assignments)
+    updates = {name: arm.supervised + arm.reinforced for name, arm in ARMS.items()}
+    assert len({updates[first] for first, second in CLAIMED} | {updates[PLAIN], updates[IMITATED]}) == 1
+    assert ARMS[SHORTER].supervised == ARMS[ALL].supervised
