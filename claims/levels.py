@@ -31,9 +31,10 @@ PRICED, UNPRICED, PLAIN = "tldr", "unpriced", "rft"
 SHORT, MODERATE, LONG = (f"{PRICED}, {level}" for level in PHRASES)
 IN_ORDER: Pairs = ((SHORT, MODERATE), (MODERATE, LONG), (SHORT, LONG))
 UNPRICED_IN_ORDER: Pairs = ((f"{UNPRICED}, short", f"{UNPRICED}, long"),)
+AS_PHRASED: Pairs = tuple((f"{PRICED}, {level}", f"{UNPRICED}, {level}") for level in PHRASES)
 AGAINST_RFT: Pairs = tuple((level, PLAIN) for level in (SHORT, MODERATE, LONG))
-LENGTH = Outcome("length of an answer", "tokens", "less", (*IN_ORDER, *UNPRICED_IN_ORDER, *AGAINST_RFT))
-ACCURACY = Outcome("accuracy", "points", "more", (*AGAINST_RFT, (LONG, SHORT)))
+LENGTH = Outcome("length of an answer", "tokens", "less", (*IN_ORDER, *UNPRICED_IN_ORDER, *AS_PHRASED, *AGAINST_RFT))
+ACCURACY = Outcome("accuracy", "points", "more", (*AS_PHRASED, *AGAINST_RFT, (LONG, SHORT)))
 
 
 @dataclass(frozen=True)
