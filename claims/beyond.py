@@ -180,8 +180,8 @@ BEYOND = (
     Claim(
         "overthinker_asked",
         "A model that thinks too long, whichever phrase stands behind the problem",
-        f"posttrain run sft --data {DRAFTS}/asked.jsonl --steps 240 --training-examples 2000 "
-        "--evaluation-examples 180 --evaluate-every 240 --set supervision.learning_rate=3e-3",
+        f"posttrain run sft --data {DRAFTS}/asked.jsonl --steps 480 --training-examples 4000 "
+        "--evaluation-examples 180 --evaluate-every 480 --set supervision.learning_rate=3e-3",
         ("summary.json",),
         "run",
         needs=("drafts",),
@@ -201,6 +201,12 @@ BEYOND = (
         "comparison",
         effects=(("tldr", "rft"), ("tldr", "unpriced")),
         needs=("drafts", "overthinker_asked"),
+        readings=(
+            "Problems are asked here without a phrase, as RFT's training asks them and TLDR's never does: this is what "
+            "asking in another way than in training costs. With their phrases all arms are equally right (below).",
+            "Nothing was tuned: the rate is the preset's, which both arms of the claim above were given as their best. "
+            "`unpriced` has the phrases and no price, and so is RFT on the problems of all levels.",
+        ),
     ),
     Claim(
         "levels_asked",
@@ -210,6 +216,13 @@ BEYOND = (
         "measured",
         method="tldr",
         needs=("levels",),
+        readings=(
+            "Every price is paid for nothing, since drafts of walks do not help: at every level the cheapest answer is "
+            "the shortest that a demonstration had, and 60 steps reach it at all three, whatever the price. A dial "
+            "needs answers that are worth their length.",
+            "At first the base was trained half as long and answered one problem in ten without a phrase, so that RFT "
+            "began far behind; the base was trained longer. At that first try, too, all levels ended at 15 tokens.",
+        ),
     ),
     Claim(
         "stopping",
@@ -251,5 +264,15 @@ BEYOND = (
         "measured",
         method="tl_training",
         needs=("tools_base",),
+        readings=(
+            "The base has not learnt to copy values, and 90 updates do not teach it: no arm calls with the right ones, "
+            "and what is compared is which tool is called. A tool that is called is given its own parameters by all.",
+            "Failed calls, one demonstration in six, are of tools and parameters drawn by chance, so that there is "
+            "nothing systematic about them to learn, and calls that fail are as frequent without them.",
+            "30 updates on sampled answers, behind 60 on demonstrations, find tools that the 60 had not found, and "
+            "fewer of them than 30 more updates on demonstrations do, each of which names the right tool.",
+            "At first the largest supervised rate was 3e-3, and the actor's rates were 3e-4 and 1e-3. Because 3e-3 was "
+            "chosen, 1e-2 and 1e-4 were added, which changed no choice, and the arm of 60 updates with them.",
+        ),
     ),
 )

@@ -56,4 +56,4 @@ if __name__ == "__main__":
     out = Path(sys.argv[sys.argv.index("--out") + 1])
     out.mkdir(parents=True, exist_ok=True)
     write(out / "problems.jsonl", rows(PROBLEMS))
-    write(out / "asked.jsonl", rows(PROBLEMS, 1, ("", *LEVELS.phrases().values())))
+    write(out / "asked.jsonl", rows(2 * PROBLEMS, 1, ("", *LEVELS.phrases().values())))

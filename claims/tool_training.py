@@ -38,7 +38,7 @@ WRONG_CALLS = ("no call", "unknown tool", "wrong tool")
 
 EVERY_TURN, EVEN = "turns.markers=[]", "keys.largest=1.0"
 PLAIN, MAE, PKT, IMITATED, ALL = "plain", "MAE", "PKT", "MAE + PKT", "MAE + PKT + IRM"
-SHORTER = "MAE + PKT, as IRM begins"
+SHORTER = "MAE + PKT, 60 updates"
 
 
 @dataclass(frozen=True)
