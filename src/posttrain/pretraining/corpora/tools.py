@@ -36,7 +36,9 @@ ABSENT = 0.1
 SLIPPED = 0.15
 """How often one argument of a call is left out, given to another parameter, or given another value."""
 VALUES_PER_DOCUMENT = 8
+"""How many are found by their parameters."""
 ECHOES = 3
+"""In how many orders values are said."""
 
 SIGNATURES = all_signatures(0)
 
