@@ -269,10 +269,12 @@ BEYOND = (
             "and what is compared is which tool is called. A tool that is called is given its own parameters by all.",
             "Failed calls, one demonstration in six, are of tools and parameters drawn by chance, so that there is "
             "nothing systematic about them to learn, and calls that fail are as frequent without them.",
-            "30 updates on sampled answers, behind 60 on demonstrations, find tools that the 60 had not found, and "
-            "fewer of them than 30 more updates on demonstrations do, each of which names the right tool.",
+            "30 updates on sampled answers change nothing about what the 60 on demonstrations before them have taught, "
+            "where 30 more on demonstrations, each of which names the right tool, teach more.",
             "At first the largest supervised rate was 3e-3, and the actor's rates were 3e-4 and 1e-3. Because 3e-3 was "
-            "chosen, 1e-2 and 1e-4 were added, which changed no choice, and the arm of 60 updates with them.",
+            "chosen, 1e-2 and 1e-4 were added, which changed no choice. What the reinforced stage begins with was "
+            "added then, tuned by itself at first: its one validation run took it for better at 1e-3, where it finds "
+            "37.6% of the tools, which made the reinforced stage look like a gain of 9 points.",
         ),
     ),
 )

@@ -3,7 +3,8 @@
 ``python claims/tool_training.py --out FOLDER`` begins with the base of the claim ``tools_base``, which knows the form
 of a call and not which tool a request means. A fifth of the training conversations contain a call that failed, and
 every arm reads the same ones. Learning rates are chosen per arm by the share of right tools on the validation split, by
-models with a seed of their own; of two rates the supervised one first. Answers to held-out requests are greedy.
+models with a seed of their own; of two rates the supervised one first. What the reinforced stage begins with is
+measured as well, at the rate of the arm that has it. Answers to held-out requests are greedy.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ WRONG_CALLS = ("no call", "unknown tool", "wrong tool")
 
 EVERY_TURN, EVEN = "turns.markers=[]", "keys.largest=1.0"
 PLAIN, MAE, PKT, IMITATED, ALL = "plain", "MAE", "PKT", "MAE + PKT", "MAE + PKT + IRM"
-SHORTER = "MAE + PKT, 60 updates"
+BEGINNING = "MAE + PKT, as IRM begins"
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,10 @@ ARMS: Mapping[str, Arm] = {
     MAE: Arm((EVEN,)),
     PKT: Arm((EVERY_TURN,)),
     IMITATED: Arm(),
-    SHORTER: Arm(supervised=60),
     ALL: Arm(supervised=60, reinforced=30),
+    BEGINNING: Arm(supervised=60),
 }
-CLAIMED: Pairs = ((MAE, PLAIN), (PKT, PLAIN), (IMITATED, PLAIN), (ALL, PLAIN), (ALL, IMITATED), (ALL, SHORTER))
+CLAIMED: Pairs = ((MAE, PLAIN), (PKT, PLAIN), (IMITATED, PLAIN), (ALL, PLAIN), (ALL, IMITATED), (ALL, BEGINNING))
 
 
 def right_tool(answers: Sequence[Answer]) -> float:
@@ -134,10 +135,11 @@ def measure(out: Path) -> None:
     tried: Tried = []
     found: dict[Outcome, dict[str, list[Sequence[float]]]] = {outcome: {} for outcome in READINGS}
     before = answers(load_policy(BASE, RUNTIME), TASK, PROBLEMS, 1)
+    rates: dict[str, Rates] = {}
     for name in ARMS:
-        rates = tuned(out, name, tried)
+        rates[name] = rates[ALL] if name == BEGINNING else tuned(out, name, tried)
         for seed in SEEDS:
-            answered = answers(model(out, name, seed, rates), TASK, PROBLEMS, 1)
+            answered = answers(model(out, name, seed, rates[name]), TASK, PROBLEMS, 1)
             for outcome, reading in READINGS.items():
                 found[outcome].setdefault(name, []).append([reading(row) for row in answered])
     outcomes = [entry(o, found[o], [reading(row) for row in before]) for o, reading in READINGS.items()]

@@ -28,10 +28,10 @@ from quantities import PlainSums, Surprise, correct, default_task, distinct_righ
 from tool_training import (
     ALL,
     ARMS,
+    BEGINNING,
     CLAIMED,
     IMITATED,
     PLAIN,
-    SHORTER,
     failing,
     right_parameters,
     right_tool,
@@ -173,4 +173,4 @@ def test_every_arm_of_tool_training_is_a_setting_of_the_method() -> None:
         apply("tl_training", {}, arm.assignments)
     updates = {name: arm.supervised + arm.reinforced for name, arm in ARMS.items()}
     assert len({updates[first] for first, second in CLAIMED} | {updates[PLAIN], updates[IMITATED]}) == 1
-    assert ARMS[SHORTER].supervised == ARMS[ALL].supervised
+    assert ARMS[BEGINNING].supervised == ARMS[ALL].supervised
