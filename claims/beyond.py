@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from claim import COMPARISON_FILES, MEASURED_FILE, Claim
+from drafts import LEVELS
 from measures import Measure, Outcome, Pairs
 from quantities import (
     DIVERSITIES,
@@ -65,6 +66,8 @@ BEYOND = (
             "forget most; that a larger step is the reason has not been measured. LfU's control, a random step at "
             "SFT's rate, keeps what the base could do.",
         ),
+        length="long",
+        needs=("faultless_teacher",),
     ),
     Claim(
         "own_answers",
@@ -127,6 +130,7 @@ BEYOND = (
         (MEASURED_FILE,),
         "measured",
         method="reward_model",
+        needs=("best_of_n",),
     ),
     Claim(
         "drafts",
@@ -142,6 +146,7 @@ BEYOND = (
         "--evaluation-examples 180 --evaluate-every 240 --set supervision.learning_rate=3e-3",
         ("summary.json",),
         "run",
+        needs=("drafts",),
     ),
     Claim(
         "priced",
@@ -169,6 +174,55 @@ BEYOND = (
             "were not tried.",
             "The preset gives RFT centred credit and TLDR leave-one-out, the same times 4/3 among four answers.",
         ),
+        length="long",
+        needs=("drafts", "overthinker"),
+    ),
+    Claim(
+        "overthinker_asked",
+        "A model that thinks too long, whichever phrase stands behind the problem",
+        f"posttrain run sft --data {DRAFTS}/asked.jsonl --steps 480 --training-examples 4000 "
+        "--evaluation-examples 180 --evaluate-every 480 --set supervision.learning_rate=3e-3",
+        ("summary.json",),
+        "run",
+        needs=("drafts",),
+    ),
+    Claim(
+        "levels",
+        "Prices on length, and phrases that say how high: TLDR with three levels, beginning with that model",
+        f"posttrain compare rft unpriced=tldr tldr --seeds 3 --workers 1 --model {OVERTHINKER}_asked/checkpoint "
+        f"--preset tiny --data {DRAFTS}/problems.jsonl --training-examples 1000 --evaluation-examples 180 "
+        "--set unpriced:levels.short=0.0 --set unpriced:levels.moderate=0.0 --set unpriced:levels.long=0.0 "
+        + " ".join(
+            f"--set {arm}:levels.{level}_phrase={phrase}"
+            for arm in ("unpriced", "tldr")
+            for level, phrase in LEVELS.phrases().items()
+        ),
+        COMPARISON_FILES,
+        "comparison",
+        effects=(("tldr", "rft"), ("tldr", "unpriced")),
+        needs=("drafts", "overthinker_asked"),
+        readings=(
+            "Problems are asked here without a phrase, as RFT's training asks them and TLDR's never does: this is what "
+            "asking in another way than in training costs. With their phrases all arms are equally right (below).",
+            "Nothing was tuned: the rate is the preset's, which both arms of the claim above were given as their best. "
+            "`unpriced` has the phrases and no price, and so is RFT on the problems of all levels.",
+        ),
+    ),
+    Claim(
+        "levels_asked",
+        "The same models, asked for short, moderate and long answers",
+        "python claims/levels.py",
+        (MEASURED_FILE,),
+        "measured",
+        method="tldr",
+        needs=("levels",),
+        readings=(
+            "Every price is paid for nothing, since drafts of walks do not help: at every level the cheapest answer is "
+            "the shortest that a demonstration had, and 60 steps reach it at all three, whatever the price. A dial "
+            "needs answers that are worth their length.",
+            "At first the base was trained half as long and answered one problem in ten without a phrase, so that RFT "
+            "began far behind; the base was trained longer. At that first try, too, all levels ended at 15 tokens.",
+        ),
     ),
     Claim(
         "stopping",
@@ -182,6 +236,8 @@ BEYOND = (
             "stands, also within a draft. These models are sure of when to go on, so that little is saved before "
             "drafts are cut off and the answers suffer.",
         ),
+        length="long",
+        needs=("priced",),
     ),
     Claim(
         "past",
@@ -192,5 +248,33 @@ BEYOND = (
         COMPARISON_FILES,
         "comparison",
         effects=(("past", "no_skill"), ("past", "noise")),
+    ),
+    Claim(
+        "tools_base",
+        "A base for tool calls: conversations whose calls have the right form and any tool",
+        "posttrain pretrain --corpus tools",
+        ("metrics.jsonl",),
+        "pretraining",
+    ),
+    Claim(
+        "tool_training",
+        "Tool calls: TL-Training and its measures, each alone and together",
+        "python claims/tool_training.py",
+        (MEASURED_FILE,),
+        "measured",
+        method="tl_training",
+        needs=("tools_base",),
+        readings=(
+            "The base has not learnt to copy values, and 90 updates do not teach it: no arm calls with the right ones, "
+            "and what is compared is which tool is called. A tool that is called is given its own parameters by all.",
+            "Failed calls, one demonstration in six, are of tools and parameters drawn by chance, so that there is "
+            "nothing systematic about them to learn, and calls that fail are as frequent without them.",
+            "30 updates on sampled answers change nothing about what the 60 on demonstrations before them have taught, "
+            "where 30 more on demonstrations, each of which names the right tool, teach more.",
+            "At first the largest supervised rate was 3e-3, and the actor's rates were 3e-4 and 1e-3. Because 3e-3 was "
+            "chosen, 1e-2 and 1e-4 were added, which changed no choice. What the reinforced stage begins with was "
+            "added then, tuned by itself at first: its one validation run took it for better at 1e-3, where it finds "
+            "37.6% of the tools, which made the reinforced stage look like a gain of 9 points.",
+        ),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from measures import Measure
 
@@ -10,6 +11,7 @@ RATES = "--tune reinforcement.learning_rate=1e-4,3e-4,1e-3,3e-3 --tune supervisi
 SUPERVISED = "--tune supervision.learning_rate=1e-4,3e-4,1e-3,3e-3"
 COMPARISON_FILES = ("comparison.json", "paired.json", "tuning.json", "base.json")
 MEASURED_FILE = "measured.json"
+Length = Literal["short", "long"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class Claim:
         effects: arms and their baselines: the first is claimed to be more accurate than the second.
         measures: by what else the models of a comparison's arms are measured, each with effects of its own.
         method: whose effects these are, where the command names no arms.
+        length: ``long`` where it takes more than ten minutes on two cores with everything tuned before, or needs the
+            models of such a claim; ``make claims`` leaves those to ``make claims-long``.
+        needs: claims whose files or models it begins with; they come before it in the table.
         readings: what we take to be the reason for a result, where it is not what the papers let expect.
     """
 
@@ -43,4 +48,6 @@ class Claim:
     effects: tuple[tuple[str, str], ...] = ()
     measures: tuple[Measure, ...] = ()
     method: str = ""
+    length: Length = "short"
+    needs: tuple[str, ...] = ()
     readings: tuple[str, ...] = ()

@@ -153,6 +153,7 @@ COMPARED = (
             "little to mark; a teacher marks every token.",
             "The teacher is sure nearly everywhere, so that the divergences ask for the same.",
         ),
+        needs=("teacher",),
     ),
     Claim(
         "pairs",

@@ -49,7 +49,7 @@ def _tried(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         cell = f"{row['value']}: {row['accuracy']:.1f}"
         by_setting.setdefault(row["setting"], []).append(f"**{cell}**" if row["chosen"] else cell)
-    lines = ["Tried on the validation split (accuracy in %, the value that was taken in bold):", ""]
+    lines = ["Tried on the validation split (accuracy in % if nothing else is named, the value taken in bold):", ""]
     return [*lines, *(f"- {setting}: {'; '.join(cells)}" for setting, cells in by_setting.items()), ""]
 
 

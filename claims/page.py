@@ -24,14 +24,16 @@ FITNESS = ROOT / "src" / "posttrain" / "embedded" / "model" / "fitness.json"
 HEAD = """# Claims
 
 Every number on this page was measured by the command beside it and is generated from the files in `results/` by
-`python claims/page.py`; `make claims` measures everything again, `make claims-tune` tunes the arms anew first. Nothing
-here was measured on a GPU.
+`python claims/page.py`. `make claims` measures the short claims again, with the settings chosen before and within 90
+minutes on two cores, `make claims-long` the long ones; `make claims-tune` tunes all arms anew first. Nothing here was
+measured on a GPU.
 
 Arms are tuned on the validation split with seeds of their own, then measured on held-out problems, greedily, from
 scratch, without hints. Intervals of differences are 95% percentile intervals of a bootstrap over seeds and problems,
 paired by problem; a difference is *shown* if its interval excludes 0. Null and reversed results stay in the tables.
 Two learning rates of one arm stand in the order in which they were tuned, listed under each comparison. Where something
-else than accuracy is measured, it is measured of the same models, problem by problem; tuning looks at accuracy alone.
+else than accuracy is measured, it is measured of the same models, problem by problem; tuning looks at accuracy, unless
+the list of what was tried names something else.
 """
 
 
@@ -77,7 +79,9 @@ def section(claim: Claim) -> str:
         return "\n".join([*lines, f"Not measured yet. Command: `{claim.command}`", ""])
     facts = read(folder / "claim.json")
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
-    lines += ["```", facts["command"], "```", "", f"{facts['machine']}; {versions}; {facts['seconds']} s in all.", ""]
+    spent = f"{facts['seconds']} s in all{', tuning included' if ' --tune ' in facts['command'] else ''}"
+    again = " `make claims-long` measures it again." if claim.length == "long" else ""
+    lines += ["```", facts["command"], "```", "", f"{facts['machine']}; {versions}; {spent}.{again}", ""]
     readings = ["Our reading:", "", *(f"- {reading}" for reading in claim.readings), ""] if claim.readings else []
     measured = outcomes(claim, folder) if (folder / MEASURED_FILE).exists() else []
     return "\n".join([*lines, *(_PAGES[claim.page](folder)), *measured, *readings])

@@ -1,4 +1,7 @@
-"""Measure the claims again: ``python claims/run.py [--tune] [NAME ...]``; finished parts of a comparison are kept.
+"""Measure claims again: ``python claims/run.py [--tune] [--long] [NAME ...]``; finished parts of comparisons are kept.
+
+Without names the short claims are measured, with ``--long`` the long ones. What a claim needs of another one comes
+first where it is not there yet.
 
 Each claim's command runs with ``--out runs/claims/NAME``; the files that prove it go to ``results/NAME`` together with
 ``claim.json``: the command, how long it took, on what machine, with which versions. Then the page is written.
@@ -18,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,6 +32,8 @@ from real_data import write_checks
 from table import CLAIMS
 
 ROOT = Path(__file__).parent.parent
+FACTS = "claim.json"
+TUNE, LONG = "--tune", "--long"
 
 
 def measure(claim: Claim, tune: bool) -> None:
@@ -84,7 +90,8 @@ def keep(claim: Claim, line: str, out: Path, seconds: float) -> None:
         "machine": f"{processor()}, {os.cpu_count()} cores",
         "versions": {name: version(name) for name in ("posttrain", "torch", "transformers")},
     }
-    (evidence / "claim.json").write_text(json.dumps(facts, indent=2) + "\n")
+    for folder in (evidence, out):
+        (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
 
 
 def processor() -> str:
@@ -94,20 +101,37 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def main() -> None:
-    """Measure the claims named on the command line, or all of them."""
-    names = [word for word in sys.argv[1:] if word != "--tune"]
-    wanted = names or [claim.name for claim in CLAIMS]
-    unknown = set(wanted) - {claim.name for claim in CLAIMS}
+def in_order(wanted: Collection[str], there: Collection[str]) -> list[Claim]:
+    """The claims to measure, in the order of the table.
+
+    Args:
+        wanted: their names.
+        there: names of claims whose files are there; another claim that needs them does not bring them with it.
+    """
+    names = set(wanted)
+    for claim in reversed(CLAIMS):
+        names |= set(claim.needs) - set(there) if claim.name in names else set()
+    return [claim for claim in CLAIMS if claim.name in names]
+
+
+def named(words: Sequence[str]) -> list[str]:
+    """The claims that a command line asks for, options apart."""
+    names = [word for word in words if word not in (TUNE, LONG)]
+    unknown = set(names) - {claim.name for claim in CLAIMS}
     if unknown:
         sys.exit(f"unknown claim {sorted(unknown)[0]!r}; known: {', '.join(claim.name for claim in CLAIMS)}")
-    for claim in CLAIMS:
-        if claim.name not in wanted:
-            continue
+    length = "long" if LONG in words else "short"
+    return names or [claim.name for claim in CLAIMS if claim.length == length]
+
+
+def main() -> None:
+    """Measure the claims named on the command line, or all short or all long ones."""
+    there = [claim.name for claim in CLAIMS if (ROOT / "runs" / "claims" / claim.name / FACTS).is_file()]
+    for claim in in_order(named(sys.argv[1:]), there):
         if claim.published_files and "DATA" not in os.environ:
             sys.stderr.write(f"{claim.name} is left out: set DATA to the folder of UFT's published files\n")
             continue
-        measure(claim, tune="--tune" in sys.argv)
+        measure(claim, tune=TUNE in sys.argv)
     write_page()
 
 

@@ -44,6 +44,7 @@ EMBEDDED = (
         "comparison",
         RATES,
         effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
+        length="long",
     ),
     Claim(
         "key_paths_random_faults",
@@ -77,6 +78,7 @@ EMBEDDED = (
             "All but R3 arrive at the same place. R3 never leaves its hints: to the end, most of its training answers "
             "begin inside a demonstration.",
         ),
+        length="long",
     ),
     Claim(
         "countdown",
@@ -87,6 +89,7 @@ EMBEDDED = (
         "comparison",
         EVERYTHING,
         effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
+        length="long",
     ),
 )
 
@@ -98,6 +101,7 @@ PUBLISHED = (
         ("metrics.jsonl",),
         "pretraining",
         published_files=True,
+        length="long",
     ),
     Claim(
         "real_countdown",
@@ -106,6 +110,8 @@ PUBLISHED = (
         REAL_FILES,
         "real_data",
         published_files=True,
+        length="long",
+        needs=("authors_base",),
     ),
     Claim(
         "knights_base",
@@ -114,6 +120,7 @@ PUBLISHED = (
         ("metrics.jsonl",),
         "pretraining",
         published_files=True,
+        length="long",
     ),
     Claim(
         "real_knights",
@@ -130,5 +137,7 @@ PUBLISHED = (
             "the end none. Imitating harder (likelihood 1, learning rate 1e-3) was worse after 30 steps and broken "
             "off.",
         ),
+        length="long",
+        needs=("knights_base",),
     ),
 )

@@ -11,6 +11,7 @@ import torch
 from fixtures.documentation import ROOT
 from fixtures.models import tiny_policy
 from posttrain.evaluation.accuracy import Answer
+from posttrain.settings.overrides import apply
 from posttrain.types import Example
 from tolerances import FLOAT32_MODEL
 
@@ -19,10 +20,22 @@ from claim import Claim
 from drafts import rows
 from effects import Effect, effects_of
 from judged import chosen
+from levels import asked
 from measures import Outcome
 from measuring import entry
 from outcomes import outcomes
 from quantities import PlainSums, Surprise, correct, default_task, distinct_right, tokens
+from tool_training import (
+    ALL,
+    ARMS,
+    BEGINNING,
+    CLAIMED,
+    IMITATED,
+    PLAIN,
+    failing,
+    right_parameters,
+    right_tool,
+)
 
 CLAIM = Claim("kept", "What is kept", "posttrain compare sft mild=sft --seeds 2", (), "comparison")
 
@@ -129,3 +142,35 @@ def test_of_equal_candidates_the_first_is_chosen_and_all_are_written_down() -> N
         ("2", 50.0, False),
         ("3", 0.0, False),
     ]
+
+
+def test_a_level_is_asked_for_behind_the_prompt_and_judged_without_it() -> None:
+    (plain,) = asked("rft").values()
+    problem = plain.examples("heldout", 1, 0)[0]
+    problems = asked("tldr")
+    prompts = {name: p.examples("heldout", 1, 0)[0].prompt for name, p in problems.items()}
+    assert list(prompts) == ["tldr, short", "tldr, moderate", "tldr, long"]
+    assert len({*prompts.values(), problem.prompt}) == 4
+    assert all(prompt.startswith(problem.prompt) for prompt in prompts.values())
+    short = problems["tldr, short"]
+    walk = problem.demonstrations[0].text
+    assert short.verify(walk, short.examples("heldout", 1, 0)[0]) == plain.verify(walk, problem)
+
+
+def graded(reason: str) -> Answer:
+    return Answer("q", "", 1.0 if reason == "right" else 0.1, reason, True, 1)
+
+
+def test_right_tools_parameters_and_values_are_nested() -> None:
+    reasons = ["no call", "unknown tool", "wrong tool", "made-up and missing parameters", "wrong value", "right"]
+    given = [graded(reason) for reason in reasons]
+    shares = [reading(given) for reading in (right_tool, right_parameters, correct, failing)]
+    assert shares == pytest.approx([100 * count / 6 for count in (3, 2, 1, 3)])
+
+
+def test_every_arm_of_tool_training_is_a_setting_of_the_method() -> None:
+    for arm in ARMS.values():
+        apply("tl_training", {}, arm.assignments)
+    updates = {name: arm.supervised + arm.reinforced for name, arm in ARMS.items()}
+    assert len({updates[first] for first, second in CLAIMED} | {updates[PLAIN], updates[IMITATED]}) == 1
+    assert ARMS[BEGINNING].supervised == ARMS[ALL].supervised

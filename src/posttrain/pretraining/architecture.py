@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 END = "<|end|>"
+PIECES = r" ?\p{L}+|\d{1,2}|\)| ?[^\s\p{L}\d)]+ ?|\s+"
+"""Words, numbers below 100, and signs, each with what belongs to it; see :func:`byte_pair_tokenizer`."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class Shape:
     Args:
         hidden, layers, heads, key_value_heads, feed_forward: as in Qwen2.
         context: longest sequence in tokens.
+        initializer_range: standard deviation of the first weights. Not far below ``1 / sqrt(hidden)``, attention that
+            copies is found after some thousands of documents; with far smaller ones it takes many times as many.
     """
 
     hidden: int = 96
@@ -26,6 +30,7 @@ class Shape:
     key_value_heads: int = 2
     feed_forward: int = 256
     context: int = 256
+    initializer_range: float = 0.02
 
 
 def new_model(shape: Shape, vocabulary: int, end: int, seed: int) -> Any:
@@ -44,7 +49,7 @@ def new_model(shape: Shape, vocabulary: int, end: int, seed: int) -> Any:
         bos_token_id=None,
         eos_token_id=end,
         pad_token_id=end,
-        initializer_range=0.02,
+        initializer_range=shape.initializer_range,
     )
     torch.manual_seed(seed)
     return Qwen2ForCausalLM(config)
@@ -66,19 +71,23 @@ def number_tokenizer(alphabet: str) -> Any:
     return _wrap(tokenizer)
 
 
-def byte_pair_tokenizer(texts: Iterable[str], size: int) -> Any:
+def byte_pair_tokenizer(texts: Iterable[str], size: int, pieces: str = PIECES) -> Any:
     """A byte-level BPE trained on ``texts``, with at most ``size`` tokens; it can write any text.
 
-    No token joins digits to anything else, so a number is the same tokens wherever it stands. A space after a sign
-    belongs to the sign, so that a text which ends in one can be continued by the tokens of any other text; only after
-    a closing bracket it does not, so that an expression can end there.
+    By default no token joins digits to anything else, so a number is the same tokens wherever it stands. A space after
+    a sign belongs to the sign, so that a text which ends in one can be continued by the tokens of any other text; only
+    after a closing bracket it does not, so that an expression can end there.
+
+    Args:
+        texts: what it is trained on.
+        size: of the vocabulary, at most.
+        pieces: a regular expression; what it matches may be one token, and no token reaches further.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    pieces = Regex(r" ?\p{L}+|\d{1,2}|\)| ?[^\s\p{L}\d)]+ ?|\s+")
     bytes_only = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(pieces, "isolated"), bytes_only])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pieces), "isolated"), bytes_only])
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(

@@ -105,7 +105,7 @@ class ToolCalls:
         mentioned = sorted({*signatures[tool], *signatures[other]})
         if len(mentioned) == len(signatures[tool]):
             return None  # that could not be got wrong
-        values = {parameter: _word(rng) for parameter in rng.sample(mentioned, len(mentioned))}
+        values = {parameter: word(rng) for parameter in rng.sample(mentioned, len(mentioned))}
         return Request(words, values, tuple(sorted((tool, other, *more))))
 
     def _example(self, name: str, request: Request, split: Split, seed: int) -> Example:
@@ -113,8 +113,8 @@ class ToolCalls:
         tool = hidden_table(self.table_seed)[request.words]
         rng = Random(f"{seed}/{name}")
         fails = split == "train" and rng.random() < self.failing
-        turns = (*_opening(request, signatures), *(_failed_call(request, tool, signatures, rng) if fails else ()))
-        call = Demonstration(_chunks(tool, {p: request.values[p] for p in signatures[tool]}), ")")
+        turns = (*opening(request, signatures), *(_failed_call(request, tool, signatures, rng) if fails else ()))
+        call = Demonstration(chunks(tool, {p: request.values[p] for p in signatures[tool]}), ")")
         facts = {TOOLS: {offer: signatures[offer] for offer in request.offered}, "turns": turns}
         return Example(name, "".join(text for _, text in turns), call.text, (call,), facts)
 
@@ -135,14 +135,19 @@ def all_signatures(table_seed: int) -> Tools:
     return {name: tuple(rng.sample(PARAMETERS, rng.choice((2, 3)))) for name in names}
 
 
-def _chunks(tool: str, arguments: Mapping[str, str]) -> tuple[str, ...]:
-    """A call without the bracket that closes it, one argument per chunk."""
+def chunks(tool: str, arguments: Mapping[str, str]) -> tuple[str, ...]:
+    """A call without the bracket that closes it, one argument per chunk.
+
+    Args:
+        tool: its name.
+        arguments: parameter -> value, in the order in which they are written; at least one.
+    """
     written = [f"{parameter}={value!r}" for parameter, value in arguments.items()]
     return (f"{tool}(", *(f"{argument}, " for argument in written[:-1]), written[-1])
 
 
-def _opening(request: Request, signatures: Tools) -> tuple[Turn, Turn]:
-    """The tools on offer, and what the person says."""
+def opening(request: Request, signatures: Tools) -> tuple[Turn, Turn]:
+    """The first two turns of a conversation: the tools on offer, and what the person says."""
     offered = " ".join(f"{tool}({','.join(signatures[tool])})" for tool in request.offered)
     said = " ".join((*request.words, *(f"{parameter}={value}" for parameter, value in request.values.items())))
     return ("system", f"tools: {offered}\n"), ("user", f"user: {said}\ncall: ")
@@ -160,8 +165,9 @@ def _failed_call(request: Request, tool: str, signatures: Tools, rng: Random) ->
         arguments.pop(rng.choice(sorted(arguments)))
         arguments[surplus] = request.values[surplus]
         answer = f"unexpected keyword {surplus}"
-    return ("assistant", f"{''.join(_chunks(tool, arguments))})"), ("tool", f"\nerror: {answer}\ncall: ")
+    return ("assistant", f"{''.join(chunks(tool, arguments))})"), ("tool", f"\nerror: {answer}\ncall: ")
 
 
-def _word(rng: Random) -> str:
+def word(rng: Random) -> str:
+    """A value: five letters that mean nothing."""
     return "".join(rng.choice(letters) for letters in (VOWELS, CONSONANTS, VOWELS, CONSONANTS, VOWELS))
