@@ -1,7 +1,8 @@
 """What each decision for speed is worth on this machine, side by side in one process.
 
-``python -m benchmarks.decisions`` prints and stores a row per decision: seconds with it, seconds without it, and their
-ratio. The two sides take turns, so that a busy machine slows both.
+``python -m benchmarks.decisions`` prints and stores a row per decision: seconds of a step or a call with it, seconds
+without it, and their ratio, on the works of ``works.py`` at 1M parameters and short sequences. The two sides take
+turns, so that a busy machine slows both.
 """
 
 from __future__ import annotations
@@ -10,114 +11,77 @@ import argparse
 import dataclasses
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
+from torch import Tensor
 
+from benchmarks.contestants.with_posttrain import repetition, stage
+from benchmarks.contestants.work import Work
 from benchmarks.harness import HERE, ratios, spread
 from benchmarks.machine import facts
+from benchmarks.models import SIZES, model_folder
 from benchmarks.page import write_page
-from posttrain.attention import BLOCKED
-from posttrain.engines.huggingface import HuggingFaceEngine
+from benchmarks.works import ENTRIES
 from posttrain.loading import load_policy
-from posttrain.loop import one_step, start
-from posttrain.methods import rft
-from posttrain.policy import Policy
-from posttrain.pretraining.corpora import compact
-from posttrain.pretraining.pretrain import stage as pretraining_stage
-from posttrain.pretraining.size import Size
-from posttrain.rewards.verified import Verified
 from posttrain.runtime import LocalRuntime, local_runtime
-from posttrain.settings.presets import preset
-from posttrain.settings.tasks import build_task
-from posttrain.stage import Problems, Stage
-from posttrain.types import Sampling
 
 FILE = HERE / "results" / "decisions.json"
-MODEL = Path(__file__).parent.parent / "src" / "posttrain" / "embedded" / "model"
-SETTINGS = rft.Reinforcement(
-    prompts_per_step=32, rollouts_per_prompt=8, groups_per_update=None, learning_rate=0.0, max_new_tokens=12,
-    kl_coefficient=0.0, entropy=0.0, tokens_per_microbatch=4096,
-)  # fmt: skip
+Measured = Callable[[], float]
+LARGE_VOCABULARY = 32_768
 
 
-def stage() -> Stage:
-    """The reinforced stage of the default task, frozen at learning rate 0 so that every step is alike."""
-    task = build_task(dict(preset("tiny").task or {}))
-    problems = Problems(task.examples("train", 200, 0), task.verify, Verified(task.verify))
-    return rft.recipe(problems, steps=1, reinforcement=SETTINGS).stages[0]
+def work(name: str) -> Work:
+    """A work of the programme."""
+    return next(entry.work for entry in ENTRIES if entry.work.name == name)
 
 
-def step_seconds(policy: Policy, runtime: LocalRuntime, tokens_per_microbatch: int) -> Callable[[], float]:
-    """A function that takes one training step and says how long it took."""
-    session = start(dataclasses.replace(stage(), tokens_per_microbatch=tokens_per_microbatch), policy, 0)
-
-    def measured() -> float:
-        began = time.perf_counter()
-        one_step(session, runtime)
-        return time.perf_counter() - began
-
-    return measured
+def seconds(of: Work, runtime: LocalRuntime, attention: str | None = None) -> Measured:
+    """A function that does the work once and says how long the processor took."""
+    policy = load_policy(model_folder(dataclasses.replace(SIZES[of.size], vocabulary=of.vocabulary)), runtime)
+    if attention is not None:
+        policy.model.set_attn_implementation(attention)
+    once = repetition(of, policy, runtime)
+    return lambda: once()["processor_seconds"]
 
 
-def without_skipping(policy: Policy, runtime: LocalRuntime) -> Callable[[], float]:
-    """The same step with every sequence sent through the model."""
-    measured = step_seconds(policy, runtime, SETTINGS.tokens_per_microbatch)
+def instead(measured: Measured, place: str, *, put: object) -> Measured:
+    """The same with something else in the place of a decision."""
 
-    def unskipped() -> float:
-        with patch("posttrain.objectives.clipped.ClippedPolicy.inert", lambda self, sequence: False):
+    def replaced() -> float:
+        with patch(place, put):
             return measured()
 
-    return unskipped
+    return replaced
 
 
-def without_sharing(policy: Policy, runtime: LocalRuntime) -> Callable[[], float]:
-    """The same step with every sequence of a group passed by itself."""
-    measured = step_seconds(policy, runtime, SETTINGS.tokens_per_microbatch)
+def in_small_passes(of: Work, runtime: LocalRuntime, tokens: int) -> Measured:
+    """The work's step in micro-batches of fewer tokens."""
 
-    def unshared() -> float:
-        with patch("posttrain.forward.can_share", lambda model: False):
-            return measured()
+    def smaller(*arguments: Any) -> Any:
+        return dataclasses.replace(stage(*arguments), tokens_per_microbatch=tokens)
 
-    return unshared
-
-
-def pretraining_seconds(runtime: LocalRuntime, attention: str) -> Callable[[], float]:
-    """One pretraining step of 128 documents on the embedded model's weights, with the given attention kernels."""
-    policy = load_policy(MODEL, runtime)
-    policy.model.set_attn_implementation(attention)
-    session = start(pretraining_stage(Size(steps=1000), compact.write), policy, 0)
-
-    def measured() -> float:
-        began = time.perf_counter()
-        one_step(session, runtime)
-        return time.perf_counter() - began
-
-    return measured
+    with patch("benchmarks.contestants.with_posttrain.stage", smaller):
+        return seconds(of, runtime)
 
 
-def generation_seconds(policy: Policy, copies: int, attention: str = BLOCKED) -> Callable[[], float]:
-    """Sampling 8 completions of each of 32 prompts, the prompt run once per group, or once per completion."""
-    policy.model.set_attn_implementation(attention)
-    engine = HuggingFaceEngine()
-    engine.load(policy, 0)
-    task = build_task(dict(preset("tiny").task or {}))
-    prompts = [policy.text.encode(e.prompt) for e in task.examples("train", 32, 0)]
-
-    def measured() -> float:
-        began = time.perf_counter()
-        repeated = [prompt for prompt in prompts for _ in range(copies)]
-        engine.generate(repeated, Sampling(1.0, 12), 8 // copies, torch.Generator().manual_seed(0))
-        return time.perf_counter() - began
-
-    return measured
+def by_one_cumulative_sum(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+    """Sampling by the running sum over the whole vocabulary."""
+    logprobs = torch.log_softmax(logits / temperature, -1)
+    cumulative = logprobs.exp().cumsum(-1)
+    token = torch.searchsorted(cumulative, uniforms[:, None] * cumulative[:, -1:], right=True)
+    token = token.clamp(max=logits.shape[-1] - 1)
+    return token[:, 0], logprobs.gather(-1, token)[:, 0]
 
 
-def paired(name: str, with_it: Callable[[], float], without_it: Callable[[], float], rounds: int) -> dict[str, Any]:
+def by_log_softmax(logits: Tensor, tokens: Tensor) -> Tensor:
+    """The log-probabilities of tokens from those of the whole vocabulary."""
+    return torch.log_softmax(logits, -1).gather(-1, tokens[:, None])[:, 0]
+
+
+def paired(name: str, with_it: Measured, without_it: Measured, rounds: int) -> dict[str, Any]:
     """Let both take turns."""
     with_it(), without_it()
     first, second = [], []
@@ -125,31 +89,84 @@ def paired(name: str, with_it: Callable[[], float], without_it: Callable[[], flo
         first.append(with_it())
         second.append(without_it())
     row = {"name": name, "with": spread(first), "without": spread(second), "ratio": ratios(first, second)}
-    seconds = f"{row['with']['median']:8.3f} s {row['without']['median']:8.3f} s"
-    print(f"{name:58s} {seconds} {row['ratio']['median']:6.2f} x", flush=True)
+    times = f"{row['with']['median']:8.3f} s {row['without']['median']:8.3f} s"
+    print(f"{name:68s} {times} {row['ratio']['median']:6.2f} x", flush=True)
     return row
 
 
 def rows(rounds: int) -> Iterator[dict[str, Any]]:
     """Every decision."""
-    full, auto = local_runtime("float32"), local_runtime("auto")
-    policy = load_policy(MODEL, full)
-    ours = step_seconds(policy, full, 4096)
-    yield paired("sequences without any gradient are skipped", ours, without_skipping(policy, full), rounds)
-    yield paired("micro-batches of 4,096 tokens against 1,024", ours, step_seconds(policy, full, 1024), rounds)
-    yield paired("a group's sequences pass together", ours, without_sharing(policy, full), rounds)
-    yield paired("one prefill per group", generation_seconds(policy, 1), generation_seconds(policy, 8), rounds)
-    apart = generation_seconds(load_policy(MODEL, full), 1, "sdpa")
-    yield paired("sampling: prompts shared in attention", generation_seconds(policy, 1), apart, rounds)
-    if auto.autocast is not None:
-        fast = load_policy(MODEL, auto)
-        yield paired("bfloat16 products, reinforced step", step_seconds(fast, auto, 4096), ours, rounds)
-        blocks = pretraining_seconds(auto, BLOCKED)
-        yield paired("bfloat16 products, pretraining step", blocks, pretraining_seconds(full, BLOCKED), rounds)
-        fused, plain = pretraining_seconds(auto, "sdpa"), pretraining_seconds(auto, "eager")
-        yield paired("bfloat16: attention in blocks, not fused, pretraining", blocks, fused, rounds)
-        yield paired("bfloat16: attention in blocks, not plain, pretraining", blocks, plain, rounds)
-        yield paired("bfloat16 products, sampling", generation_seconds(fast, 1), generation_seconds(policy, 1), rounds)
+    auto, full = local_runtime("auto"), local_runtime("float32")
+    yield from reinforced(auto, full, rounds)
+    yield from sampled(auto, full, rounds)
+    yield from supervised(auto, full, rounds)
+
+
+def reinforced(auto: LocalRuntime, full: LocalRuntime, rounds: int) -> Iterator[dict[str, Any]]:
+    """Decisions about a reinforced step."""
+    dense, sparse = work("grpo-dense-1M-short"), work("grpo-sparse-1M-short")
+    step = seconds(sparse, auto)
+    every = instead(step, "posttrain.objectives.clipped.ClippedPolicy.inert", put=lambda self, sequence: False)
+    yield paired("sparse step: sequences without any gradient are skipped", step, every, rounds)
+    step = seconds(dense, auto)
+    apart = instead(step, "posttrain.forward.can_share", put=lambda model: False)
+    yield paired("dense step: a group's common beginning passes once", step, apart, rounds)
+    yield paired("dense step: bfloat16 products", step, seconds(dense, full), rounds)
+
+
+def sampled(auto: LocalRuntime, full: LocalRuntime, rounds: int) -> Iterator[dict[str, Any]]:
+    """Decisions about sampling."""
+    groups = work("sampling-1M-short")
+    call = seconds(groups, auto)
+    alone = seconds(dataclasses.replace(groups, prompts=groups.prompts * groups.completions, completions=1), auto)
+    yield paired("sampling: one prefill per group", call, alone, rounds)
+    yield paired("sampling: a group reads its prompt's keys at once", call, seconds(groups, auto, "sdpa"), rounds)
+    as_it_is = instead(seconds(groups, auto), "posttrain.engines.huggingface.Twin", put=OfItself)
+    yield paired("sampling: a twin of the weights in bfloat16", call, as_it_is, rounds)
+    yield paired("sampling: bfloat16 products", call, seconds(groups, full), rounds)
+    drawn = "posttrain.engines.huggingface.sample"
+    yield paired(
+        "sampling: tokens are drawn in two levels", call, instead(call, drawn, put=by_one_cumulative_sum), rounds
+    )
+    large = dataclasses.replace(groups, vocabulary=LARGE_VOCABULARY, prompts=groups.prompts // 8)
+    call = seconds(large, auto)
+    yield paired(
+        f"the same with a vocabulary of {LARGE_VOCABULARY:,}",
+        call,
+        instead(call, drawn, put=by_one_cumulative_sum),
+        rounds,
+    )
+
+
+def supervised(auto: LocalRuntime, full: LocalRuntime, rounds: int) -> Iterator[dict[str, Any]]:
+    """Decisions about a supervised step."""
+    short = work("sft-1M-short")
+    step = seconds(short, auto)
+    yield paired("supervised step: bfloat16 products", step, seconds(short, full), rounds)
+    yield paired("supervised step: passes of 8,192 tokens, not 1,024", step, in_small_passes(short, auto, 1024), rounds)
+    yield paired("supervised step: attention in blocks, not fused", step, seconds(short, auto, "sdpa"), rounds)
+    yield paired("supervised step: attention in blocks, not plain", step, seconds(short, auto, "eager"), rounds)
+    large = dataclasses.replace(short, vocabulary=LARGE_VOCABULARY, prompts=short.prompts // 4)
+    step = seconds(large, auto)
+    whole = instead(step, "posttrain.forward.token_logprobs", put=by_log_softmax)
+    name = f"with a vocabulary of {LARGE_VOCABULARY:,}"
+    yield paired(f"{name}: a gradient that reads the vocabulary once", step, whole, rounds)
+    coarse = instead(step, "posttrain.forward.LOGITS_AT_ONCE", put={"cpu": 1 << 25})
+    yield paired(f"{name}: logits in chunks of 32 MiB, not 128", step, coarse, rounds)
+
+
+class OfItself:
+    """No twin: autocast turns activations and back at every product."""
+
+    def __init__(self, policy: Any) -> None:
+        self.policy = policy
+
+    def is_of(self, policy: Any) -> bool:
+        """Whether it is this policy."""
+        return self.policy is policy
+
+    def fill(self) -> None:
+        """Nothing."""
 
 
 def main() -> None:

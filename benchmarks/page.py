@@ -178,7 +178,12 @@ def memory() -> list[str]:
 
 def decisions() -> list[str]:
     """What each decision for speed is worth."""
-    lines = ["## What each decision is worth", "", "`python -m benchmarks.decisions`, the embedded model.", ""]
+    lines = [
+        "## What each decision is worth",
+        "",
+        "`python -m benchmarks.decisions`, 1M parameters, the works above with short sequences; processor seconds.",
+        "",
+    ]
     file = RESULTS / "decisions.json"
     if not file.exists():
         return [*lines, "Not measured yet.", ""]
