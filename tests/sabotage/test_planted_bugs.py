@@ -8,11 +8,11 @@ import pytest
 from fixtures.copies import FAILED, PASSED, copy_package, replace_once, run_tests
 
 POLICY, BATCHING, LOOP = "unit/test_policy.py", "unit/test_batching.py", "unit/test_loop.py"
-ENGINE, CLIPPED = "unit/engines/test_huggingface.py", "unit/objectives/test_clipped.py"
+ENGINE, DRAWS = "unit/engines/test_huggingface.py", "unit/engines/test_draws.py"
 DEMONSTRATIONS, UFT = "unit/rollouts/test_demonstrations.py", "reductions/test_uft.py"
 CUTS, ANNOTATE, PRUNING = "invariants/test_cuts.py", "unit/test_annotate.py", "reductions/test_pruning.py"
 PREFERENCE, ENTROPY = "unit/objectives/test_preference.py", "unit/selection/test_top_entropy.py"
-FAULTS = "unit/selection/test_faults.py"
+FAULTS, CLIPPED = "unit/selection/test_faults.py", "unit/objectives/test_clipped.py"
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ BUGS = [
     Bug(
         "inverted mask",
         "batching.py",
-        "mask[sequence.origin == int(origin)] = 1.0",
-        "mask[sequence.origin != int(origin)] = 1.0",
+        "& reads[owner]",
+        "^ reads[owner]",
         (BATCHING,),
     ),
     Bug(
@@ -57,10 +57,10 @@ BUGS = [
     ),
     Bug(
         "temperature ignored in sampling",
-        "engines/huggingface.py",
-        "torch.log_softmax(logits / (temperature or 1.0), -1)",
-        "torch.log_softmax(logits, -1)",
-        (ENGINE,),
+        "engines/draws.py",
+        "else logits / temperature",
+        "else logits",
+        (DRAWS,),
     ),
     Bug(
         "untrained end of sequence",
@@ -114,8 +114,8 @@ BUGS = [
     Bug(
         "emphasis ignored",
         "batching.py",
-        "return mask if emphasis is None else mask * emphasis.to(mask.dtype)",
-        "return mask",
+        "return masks * torch.cat(list(ones))",
+        "return masks",
         (ENTROPY,),
     ),
     Bug(
