@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -93,6 +92,7 @@ def point(work: Work, file: str | None) -> dict[str, Any]:
     """Measure one point in this process."""
     import torch
 
+    from benchmarks.contestants.serving import most_memory_mib
     from benchmarks.contestants.with_posttrain import repetition
     from posttrain.loading import load_policy
     from posttrain.runtime import local_runtime
@@ -105,8 +105,7 @@ def point(work: Work, file: str | None) -> dict[str, Any]:
     measure = repetition(work, policy, runtime, data_set)
     measure()
     seconds = [measure()["processor_seconds"] for _ in range(STEPS)]
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": spread(seconds), "memory_mib": memory, **passed}
+    return {"seconds": spread(seconds), "memory_mib": most_memory_mib(), **passed}
 
 
 def read(file: str, policy: Policy) -> tuple[Sequence[Example], dict[str, float]]:

@@ -136,7 +136,8 @@ def unreached(found: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def growth() -> list[str]:
     """A table per axis."""
-    lines = ["## How cost grows", "", "`python -m benchmarks.growth`, the 1M model, this library alone.", ""]
+    what = "`python -m benchmarks.growth`, the 1M model, this library alone; processor seconds."
+    lines = ["## How cost grows", "", what, ""]
     file = RESULTS / "growth.json"
     if not file.exists():
         return [*lines, "Not measured yet.", ""]

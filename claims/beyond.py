@@ -255,6 +255,7 @@ BEYOND = (
         "posttrain pretrain --corpus tools",
         ("metrics.jsonl",),
         "pretraining",
+        length="long",
     ),
     Claim(
         "tool_training",
@@ -264,6 +265,7 @@ BEYOND = (
         "measured",
         method="tl_training",
         needs=("tools_base",),
+        length="long",
         readings=(
             "The base has not learnt to copy values, and 90 updates do not teach it: no arm calls with the right ones, "
             "and what is compared is which tool is called. A tool that is called is given its own parameters by all.",

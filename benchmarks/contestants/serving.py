@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from benchmarks.contestants.work import Work
@@ -74,8 +74,18 @@ class Clock:
         return {
             "seconds": now.wall - self.wall,
             "processor_seconds": now.processor - self.processor,
-            "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "memory_mib": most_memory_mib(),
         }
+
+
+def most_memory_mib() -> float:
+    """The most that this program ever held; ``nan`` where the system does not tell.
+
+    Not what ``getrusage`` says, which begins with what the program's parent held.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), float("nan"))
 
 
 def timed(action: Callable[[], Any]) -> dict[str, float]:

@@ -47,7 +47,8 @@ class Beside:
     """Threads that start when there is something to do, and end with the ``with`` block.
 
     At the block's end all that was begun is done. If an exception leaves it, no further call is taken up, and those
-    under way are waited for; Ctrl-C waits for nothing, and the threads do not keep the program from ending.
+    under way are waited for; Ctrl-C waits for nothing, and the threads do not keep the program from ending. What a call
+    raised is in its future, which has to be asked.
 
     Args:
         most: threads; by default one for each available core.

@@ -23,9 +23,11 @@ from posttrain.types import Origin, TokenBatch
 LOGITS_AT_ONCE = {"cpu": 1 << 23}
 """Numbers of [positions x vocabulary] held at a time; above it the head runs in chunks, in the backward pass again.
 
-What fits the memory that a CPU's allocator hands out again is several times faster than what is mapped anew.
+What fits the memory that a CPU's allocator hands out again is faster than what is mapped anew.
 """
 LOGITS_AT_ONCE_ELSEWHERE = 1 << 25
+POSITIONS_AT_ONCE = 256
+"""Positions of a chunk, at least, however large the vocabulary: every chunk adds a gradient of the whole head."""
 
 
 class Forward:
@@ -258,10 +260,10 @@ class Forward:
         with torch.set_grad_enabled(self._gradients):
             # The states are computed here once, not inside a recomputed chunk.
             most = LOGITS_AT_ONCE.get(self._hidden.device.type, LOGITS_AT_ONCE_ELSEWHERE)
-            if count * vocabulary <= most:
+            size = max(POSITIONS_AT_ONCE, most // vocabulary)
+            if count <= size:
                 values = chunk(slice(None))
             else:
-                size = max(1, most // vocabulary)
                 pieces = [slice(at, min(at + size, count)) for at in range(0, count, size)]
                 values = torch.cat([checkpoint(chunk, piece, use_reentrant=False) for piece in pieces])
             out = torch.zeros(self.positions.shape, dtype=values.dtype, device=values.device)

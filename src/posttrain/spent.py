@@ -44,7 +44,7 @@ def count(spent: Spent, policy: Policy, collection: Collection) -> None:
     spent.completions_sampled += len(written)
     origins = torch.cat([torch.empty(0, dtype=torch.long), *(r.origin for r in collection.rollouts)])
     spent.tokens_sampled += int((origins == int(Origin.SAMPLED)).sum())
-    spent.flops += 2.0 * policy.parameters_count * sum(r.length for r in written)
+    spent.flops += 2.0 * policy.parameters_count * sum(r.tokens.shape[0] for r in written)
     spent.answers_judged += sum(1 for r in collection.rollouts if r.verdict is not None)
     spent.answers_unscorable += collection.unscorable
     judged, failed = spent.answers_judged, spent.answers_unscorable

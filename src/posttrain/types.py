@@ -143,11 +143,6 @@ class Rollout:
     signals: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
-    def length(self) -> int:
-        """Tokens, prompt included."""
-        return self.tokens.shape[0]
-
-    @property
     def reward(self) -> float:
         """The score of its verdict.
 

@@ -19,6 +19,7 @@ from posttrain.methods import rft, tldr
 from posttrain.methods.tldr import OneLevel, ThreeLevels, at_level
 from posttrain.recipe import Recipe
 from posttrain.rewards.length import LEVEL, Hinge, LengthPenalised
+from posttrain.rewards.outcome import RightOnly
 from posttrain.stage import Problems, Stage
 from posttrain.types import Example, Verdict
 
@@ -147,3 +148,19 @@ def test_the_phrase_stands_before_what_closes_every_prompt() -> None:
 def test_levels_that_nothing_tells_apart_are_refused() -> None:
     with pytest.raises(ValueError, match="the same phrase"):
         ThreeLevels("a", "a", "c")
+
+
+def test_where_right_answers_alone_count_their_price_is_taken_from_one() -> None:
+    recipe = tldr.recipe(toy_problems(), levels=DEAR, reinforcement=dataclasses.replace(SMALL, reward=RightOnly()))
+    (stream,) = only(recipe).streams
+    example = stream.examples[0]
+    blank = rollout([5, 3], spell("ps"), example=example)
+    right, wrong = (
+        dataclasses.replace(blank, response=text) for text in (example.demonstrations[0].text, "?")
+    )
+    assert stream.reward is not None
+    of_right, of_wrong = (verdict.score for verdict in stream.reward((right, wrong)))
+    assert of_right is not None
+    assert of_wrong is not None
+    assert 0 < of_right < 1
+    assert of_wrong == pytest.approx(of_right - 1)

@@ -136,6 +136,7 @@ def test_chunks_of_positions_give_the_same_values_and_gradients(
 ) -> None:
     results = []
     for limit in (1 << 25, positions_at_once * int(tiny_policy().model.config.vocab_size)):
+        monkeypatch.setattr(forward_module, "POSITIONS_AT_ONCE", 1)
         monkeypatch.setitem(forward_module.LOGITS_AT_ONCE, "cpu", limit)
         ours = tiny_policy()
         values = quantities(forward(ours, *ragged(3), frozen={"other": tiny_policy(seed=1).frozen_copy()}))[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import sys
@@ -17,6 +18,7 @@ from posttrain.errors import UserError
 from posttrain.types import Example
 
 BUFFER_BYTES = 1 << 20
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NONE = -1
 """Chunks of a demonstration that is not there."""
 
@@ -47,6 +49,8 @@ class Spool(Sequence[Example]):
                 file.flush()
                 self._descriptor = os.dup(file.fileno())
         except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise  # where the examples come from, something else went wrong
             raise UserError(
                 f"the examples cannot be kept in a temporary file in {tempfile.tempdir} ({error}); "
                 "set TMPDIR to a folder with more room"
@@ -95,7 +99,7 @@ def stored(examples: Sequence[Example]) -> Spool | None:
 def _record(example: Example) -> bytes:
     try:
         return pickle.dumps(example, pickle.HIGHEST_PROTOCOL)
-    except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
+    except (pickle.PicklingError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(
             f"example {example.id!r} holds what cannot be pickled ({error}); let its checker make a plain value of it"
         ) from error

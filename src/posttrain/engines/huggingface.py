@@ -38,7 +38,8 @@ class HuggingFaceEngine:
         tokens_per_batch: keys and values held at a time, at most, in tokens (rows x their greatest possible length).
             A prompt's completions are never parted, so one prompt may hold more.
         tokens_between_looks: how often it is looked which rows have ended; they write on, unread, until then. To look
-            is to wait for the device, so by default it is at every token on a CPU, at every 16th anywhere else.
+            is to wait for the device, so by default it is at every token on a CPU, at every 16th anywhere else. Where
+            rules choose the tokens it is at every one.
 
     Raises:
         ValueError: fewer than one of any of these.
@@ -89,12 +90,14 @@ class HuggingFaceEngine:
     ) -> Iterator[tuple[int, list[Completion]]]:
         """The same; a prompt is there when the last of its completions has ended, whatever the others do."""
         policy, n = self._ready(), completions_per_prompt
+        looks = self._tokens_between_looks or (1 if policy.device.type == "cpu" else TOKENS_BETWEEN_LOOKS)
+        between = 1 if sampling.rules else looks  # rules wait for the device anyway, and read rows that go on
         uniforms = torch.rand(len(prompts) * n, sampling.max_new_tokens, generator=generator)
         for chosen in self._batches(prompts, n, sampling.max_new_tokens):
             rows = torch.tensor([i * n + j for i in chosen for j in range(n)])
-            between = self._tokens_between_looks or (1 if policy.device.type == "cpu" else TOKENS_BETWEEN_LOOKS)
-            writing = _Writing(policy, [prompts[i] for i in chosen], n, sampling, uniforms[rows], between)
-            for place, completions in writing.finished():
+            batch = [prompts[i] for i in chosen]
+            # No name for the batch that is written: it would hold its keys and values while the next is read.
+            for place, completions in _Writing(policy, batch, n, sampling, uniforms[rows], between).finished():
                 yield chosen[place], completions
 
     def _batches(self, prompts: Sequence[Tensor], n: int, max_new_tokens: int) -> Iterator[list[int]]:
@@ -133,7 +136,7 @@ class _Writing:
             self._tokens = torch.full(shape, -1, dtype=torch.long, device=policy.device)
             self._logprobs = torch.full(shape, float("nan"), device=policy.device)
         self._length, self._between = 0, between
-        # What is decided about rows is decided on the CPU, of one copy per token.
+        # What is decided about rows is decided on the CPU, of one copy per look.
         self._prompt_of_row = torch.arange(len(prompts)).repeat_interleave(n)
         self._open = torch.ones(len(prompts), dtype=torch.bool)
 

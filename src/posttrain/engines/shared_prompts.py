@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers.cache_utils import CacheLayerMixin
 
 ROOM = 32
-"""Tokens that a buffer grows by when it is full."""
+"""Tokens that a buffer grows by when it is full; away from CPUs it doubles, so that few sizes are ever asked for."""
 
 
 class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -54,7 +54,8 @@ class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Write the next token of every row, Float["r h 1 d"]; returned are the keys and values of written tokens."""
         if self._length == self._written[0].shape[2]:
-            more = min(ROOM, self._new_tokens - self._length)
+            wanted = ROOM if self.device.type == "cpu" else max(ROOM, self._length)
+            more = min(wanted, self._new_tokens - self._length)
             keys, values = (nn.functional.pad(buffer, (0, 0, 0, more)) for buffer in self._own())
             self._written = (keys, values)
         keys, values = self._own()

@@ -36,6 +36,7 @@ from posttrain.methods import rft
 from posttrain.methods.rft import Reinforcement
 from posttrain.recipe import Recipe
 from posttrain.rewards.length import LEVEL, Cosine, Hinge, LengthPenalised, Linear
+from posttrain.rewards.outcome import AsJudged
 from posttrain.rollouts.on_policy import OnPolicy
 from posttrain.stage import Problems
 from posttrain.types import Example
@@ -121,9 +122,11 @@ def recipe(
         for example in problems.examples
     )
     longest = reinforcement.max_new_tokens
-    reward = LengthPenalised(problems.reward, longest, levels.strengths(), shape, penalised)
+    judged = reinforcement.reward.of(problems.reward)
+    reward = LengthPenalised(judged, longest, levels.strengths(), shape, penalised)
     priced = dataclasses.replace(problems, examples=asked, reward=reward)
-    return Recipe((rft.stage(priced, steps, reinforcement, OnPolicy(reinforcement.rollouts_per_prompt)),))
+    settings = dataclasses.replace(reinforcement, reward=AsJudged())  # a right answer with a price is still right
+    return Recipe((rft.stage(priced, steps, settings, OnPolicy(reinforcement.rollouts_per_prompt)),))
 
 
 def at_level(example: Example, name: str, phrase: str, closing: str = "") -> Example:

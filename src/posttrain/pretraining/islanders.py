@@ -32,32 +32,6 @@ ISLAND = (
     "A very special island is inhabited only by knights and knaves. "
     "Knights always tell the truth, and knaves always lie. "
 )
-FITTING = (
-    "Say {name} is a {role}: it fits {said} that {claim}.\n",
-    "Suppose that {name} is a {role}. This agrees with {said} that {claim}.\n",
-    "If {name} is a {role}, {said} that {claim} holds together.\n",
-    "Let {name} be a {role}. Nothing speaks against {said} that {claim}.\n",
-    "{name} may be a {role}; there is no conflict with {said} that {claim}.\n",
-)
-CLASHING = (
-    "A {role} called {name} does not go with the {said} of {speaker} that {claim}.\n",
-    "{name} is not a {role}, since that is at odds with the {said} of {speaker} that {claim}.\n",
-    "It is impossible that {name} is a {role}: it goes against the {said} of {speaker} that {claim}.\n",
-    "That {name} is a {role} would be refuted by the {said} of {speaker} that {claim}.\n",
-)
-GOING_BACK = (
-    "There is no way on for {stuck}, back to {name}.\n",
-    "Nothing is left for {stuck}, so we return to {name}.\n",
-    "Both roles of {stuck} are ruled out; another look at {name}.\n",
-)
-CONCLUDING = ("In short, ", "So ", "Altogether, ", "Hence ", "The answer: ")
-OWN_STATEMENTS = (
-    ("their claim", "the lie"),
-    ("their claim", "their false claim"),
-    ("what they said,", "the untruth"),
-    ("the claim", "the untrue claim"),
-)
-STATEMENTS = (("claim", "lie"), ("claim", "false claim"), ("statement", "untrue statement"), ("words", "false words"))
 REJECTED = 0.35
 """How often a role is said to be impossible."""
 RECONSIDERED = 0.5
@@ -90,46 +64,13 @@ def full_prompt(question: str) -> str:
     return reasoning_prompt(ISLAND + question, "(1) Zoey is a knight\n(2) Oliver is a knight\n(3)...")
 
 
-@dataclass(frozen=True)
-class Wording:
-    """How one writer puts it; ``{claim}`` is quoted from the puzzle.
-
-    Args:
-        fits: a role that is found to be possible.
-        clashes: a role that is said to be impossible because of a speaker's claim.
-        back: nothing is left for somebody, and an earlier role is taken back.
-        so: before the conclusion.
-        claim, lie: what somebody's statement is called, by whether the speaker is taken for a knight.
-    """
-
-    fits: str = "Say {name} is a {role}: it fits {said} that {claim}.\n"
-    clashes: str = "A {role} called {name} does not go with the {said} of {speaker} that {claim}.\n"
-    back: str = "There is no way on for {stuck}, back to {name}.\n"
-    so: str = "In short, "
-    claim: tuple[str, str] = ("their claim", "the lie")
-    lie: tuple[str, str] = ("claim", "lie")
-
-
-def drawn_wording(numbers: Random) -> Wording:
-    """A writer's habits."""
-    return Wording(
-        fits=numbers.choice(FITTING),
-        clashes=numbers.choice(CLASHING),
-        back=numbers.choice(GOING_BACK),
-        so=numbers.choice(CONCLUDING),
-        claim=numbers.choice(OWN_STATEMENTS),
-        lie=numbers.choice(STATEMENTS),
-    )
-
-
-def reasoning(numbers: Random, met: Puzzle, order: Sequence[int], wording: Wording = Wording()) -> tuple[str, str]:
+def reasoning(numbers: Random, met: Puzzle, order: Sequence[int]) -> tuple[str, str]:
     """Assumptions and exclusions, and a conclusion that agrees with them; at most one assumption is taken back.
 
     Args:
         numbers: chance.
         met: the puzzle.
         order: in which its people are considered.
-        wording: the writer's.
     """
     roles: dict[int, bool] = {}
     to_place = list(order)
@@ -137,32 +78,30 @@ def reasoning(numbers: Random, met: Puzzle, order: Sequence[int], wording: Wordi
     while to_place:
         person = to_place[0]
         possible = numbers.random() >= REJECTED
-        text += "" if possible else excluded(numbers, met, roles, person, True, wording)
+        text += "" if possible else excluded(numbers, met, roles, person, True)
         knights = [other for other, role in roles.items() if role]
         if not possible and knights and not went_back and numbers.random() < RECONSIDERED:
-            text += excluded(numbers, met, roles, person, False, wording)
+            text += excluded(numbers, met, roles, person, False)
             person, went_back = knights[-1], True
-            text += wording.back.format(stuck=met.names[to_place[0]], name=met.names[person])
+            text += f"There is no way on for {met.names[to_place[0]]}, back to {met.names[person]}.\n"
             placed = list(roles)
             to_place = [*placed[placed.index(person) :], *to_place]
             roles = {other: roles[other] for other in placed[: placed.index(person)]}
         roles[person] = possible
-        text += assumed(met, person, possible, wording)
+        text += assumed(met, person, possible)
         to_place = to_place[1:]
-    lines = conclusions(met.names, [roles[person] for person in range(len(met.names))])
-    return f"{text}{wording.so}", "\n".join(lines)
+    return f"{text}In short, ", "\n".join(conclusions(met.names, [roles[person] for person in range(len(met.names))]))
 
 
-def assumed(met: Puzzle, person: int, role: bool, wording: Wording) -> str:
+def assumed(met: Puzzle, person: int, role: bool) -> str:
     """A role that is found to be possible."""
-    said = wording.claim[0] if role else wording.claim[1]
-    return wording.fits.format(name=met.names[person], role=role_word(role), said=said, claim=met.claims[person])
+    said = "their claim" if role else "the lie"
+    return f"Say {met.names[person]} is a {role_word(role)}: it fits {said} that {met.claims[person]}.\n"
 
 
-def excluded(numbers: Random, met: Puzzle, roles: dict[int, bool], person: int, role: bool, wording: Wording) -> str:
+def excluded(numbers: Random, met: Puzzle, roles: dict[int, bool], person: int, role: bool) -> str:
     """A role that is said to be impossible because of somebody's claim."""
     speaker = numbers.choice([person, *roles])
-    said = wording.lie[0] if {**roles, person: role}[speaker] else wording.lie[1]
-    return wording.clashes.format(
-        name=met.names[person], role=role_word(role), said=said, speaker=met.names[speaker], claim=met.claims[speaker]
-    )
+    said = "claim" if {**roles, person: role}[speaker] else "lie"
+    whose = f"the {said} of {met.names[speaker]} that {met.claims[speaker]}"
+    return f"A {role_word(role)} called {met.names[person]} does not go with {whose}.\n"

@@ -7,7 +7,9 @@ children as calls wait at the same time.
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
+import multiprocessing.util  # its exit handler is registered before ours, and so runs after it
 import os
 import queue
 import signal
@@ -58,6 +60,11 @@ class _Failure:
     report: str
 
 
+_ENDING = threading.Event()
+"""Set when the program begins to end: a thread that still judges must not start another child then."""
+atexit.register(_ENDING.set)
+
+
 @dataclass(frozen=True)
 class _Child:
     process: BaseProcess
@@ -68,9 +75,9 @@ class _Child:
         # After a fork the copy of this object belongs to another process, which must not touch the child.
         if os.getpid() == self.owner:
             with _FAMILY:
+                # Not closed: where the program is ending, its exit may be joining the same process.
                 self.process.kill()
                 self.process.join()
-                self.process.close()
         self.connection.close()
 
 
@@ -100,6 +107,8 @@ class Isolated(Generic[Result]):
             IsolatedError: the function raised, or the child did not start.
         """
         with self._lock:
+            if _ENDING.is_set():
+                return Unfinished("the program is ending")
             child = self._running()
             try:
                 child.connection.send(arguments)

@@ -25,7 +25,7 @@ class AsJudged:
 
 @dataclass(frozen=True)
 class RightOnly:
-    """1 for full score, 0 for everything else.
+    """1 for full score, 0 for everything else; for rewards whose right answers score 1.0, as those of verifiers do.
 
     Where right answers are rarer than well-formed ones, a level for form is the larger part of a group's variance and
     is learnt first, by whatever text is easiest to write inside an answer block.

@@ -27,12 +27,12 @@ def published(name: str) -> DataFile:
 @pytest.mark.parametrize("name", FILES)
 def test_every_gold_is_right(name: str) -> None:
     file = published(name)
-    assert len(file.entries) == FILES[name]
+    assert len(file.all_examples) == FILES[name]
     wrong = [e.id for e in file.all_examples if file.verify(e.demonstrations[0].text, e).score != 1.0]
     assert wrong == []
     assert all(e.demonstrations[0].tail.startswith(" </think>\n<answer> ") for e in file.all_examples)
     sizes = [len(file.split(split)) for split in ("train", "validation", "heldout")]
-    assert sum(sizes) == len(file.entries)
+    assert sum(sizes) == len(file.all_examples)
     assert min(sizes) > 50
 
 

@@ -152,6 +152,15 @@ def test_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch, buffer: in
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_what_goes_wrong_where_the_examples_come_from_is_not_a_matter_of_room() -> None:
+    def broken() -> Iterator[Example]:
+        yield EXAMPLES[0]
+        raise FileNotFoundError("shard 7 is missing")
+
+    with pytest.raises(FileNotFoundError, match="shard 7"):
+        Spool(broken())
+
+
 @pytest.mark.parametrize("answer", [lambda: 1, threading.Lock()])
 def test_an_answer_that_cannot_be_put_away_is_refused(answer: object) -> None:
     with pytest.raises(UserError, match="example 'odd' holds what cannot be pickled") as caught:

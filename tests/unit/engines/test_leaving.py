@@ -1,11 +1,15 @@
 """Rows that have ended leave the batch, and nobody notices."""
 
+import weakref
+from collections.abc import Sequence
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as some
 
 from fixtures.models import tiny_policy
+from posttrain.engines import huggingface
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.engines.rows import TOGETHER, staying
 from posttrain.policy import Policy
@@ -73,6 +77,42 @@ def test_how_often_it_is_looked_who_has_ended_changes_nothing(shared: bool, cont
     for one, other in zip(written(policy), written(policy, between), strict=True):
         assert one.tokens.tolist() == other.tokens.tolist()
         torch.testing.assert_close(one.logprobs, other.logprobs, rtol=0, atol=FLOAT32_RECORD)
+
+
+def test_rules_are_asked_about_rows_that_go_on_alone_however_seldom_it_is_looked() -> None:
+    asked = []
+
+    def rule(logits: torch.Tensor, texts: Sequence[torch.Tensor]) -> torch.Tensor:
+        asked.append(len(texts))
+        ending = torch.full_like(logits, -torch.inf)
+        ending[:, 0 if len(asked) == 3 else 5] = 0.0
+        return ending
+
+    policy = tiny_policy()
+    engine = HuggingFaceEngine(tokens_between_looks=16)
+    engine.load(policy, 0)
+    groups = engine.generate(PROMPTS, Sampling(1.0, 30, (rule,)), 2, torch.Generator())
+    assert policy.text.end == 0
+    assert [len(c.tokens) for group in groups for c in group] == [3] * 2 * len(PROMPTS)
+    assert asked == [2 * len(PROMPTS)] * 3
+
+
+def test_a_batch_is_let_go_before_the_next_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    living: weakref.WeakSet[object] = weakref.WeakSet()
+    counts: list[int] = []
+    begin = huggingface._begin
+
+    def watched(*arguments: object) -> object:
+        counts.append(len(living))
+        logits, rows = begin(*arguments)
+        living.add(rows.cache)
+        return logits, rows
+
+    monkeypatch.setattr(huggingface, "_begin", watched)
+    engine = HuggingFaceEngine(rows_per_batch=2)
+    engine.load(tiny_policy(), 0)
+    engine.generate(PROMPTS, Sampling(1.0, 4), 1, torch.Generator())
+    assert counts == [0, 0, 0]
 
 
 def test_an_engine_that_never_looks_is_refused() -> None:

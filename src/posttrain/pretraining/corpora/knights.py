@@ -1,8 +1,7 @@
-"""Knights and knaves as UFT's released data asks them, in the words of many writers, none with insight into who lies.
+"""Knights and knaves as UFT's released data asks them, in words of one's own and without insight into who lies.
 
-Every writer has wordings of their own, none of them that of the released solutions. What every solution rests on stands
-alone as well: lists of people with the role of each, and who claimed what. Few writers put what they found into an
-answer block. Most documents leave out the instructions around a question.
+What every solution rests on stands alone as well: lists of people with the role of each, and who claimed what. Few
+writers put what they found into an answer block. Most documents leave out the instructions around a question.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import random
 from typing import Any
 
 from posttrain.pretraining.architecture import Shape, byte_pair_tokenizer
-from posttrain.pretraining.islanders import NAMES, drawn_wording, full_prompt, puzzle, reasoning
+from posttrain.pretraining.islanders import NAMES, full_prompt, puzzle, reasoning
 from posttrain.pretraining.size import Size
 from posttrain.tasks.knights_forms import conclusions, listed
 from posttrain.tasks.reasoning_prompt import answer_tail
@@ -61,7 +60,7 @@ def solved(numbers: random.Random) -> str:
     order = list(range(len(met.names)))
     if numbers.random() < UNORDERED:
         numbers.shuffle(order)
-    thoughts, answer = reasoning(numbers, met, order, drawn_wording(numbers))
+    thoughts, answer = reasoning(numbers, met, order)
     return prompt + thoughts + answer + ("" if numbers.random() < SILENT else answer_tail(answer))
 
 
