@@ -155,9 +155,7 @@ def test_where_right_answers_alone_count_their_price_is_taken_from_one() -> None
     (stream,) = only(recipe).streams
     example = stream.examples[0]
     blank = rollout([5, 3], spell("ps"), example=example)
-    right, wrong = (
-        dataclasses.replace(blank, response=text) for text in (example.demonstrations[0].text, "?")
-    )
+    right, wrong = (dataclasses.replace(blank, response=text) for text in (example.demonstrations[0].text, "?"))
     assert stream.reward is not None
     of_right, of_wrong = (verdict.score for verdict in stream.reward((right, wrong)))
     assert of_right is not None
