@@ -138,7 +138,7 @@ PUBLISHED = (
             "off.",
             "Other ways, each broken off when it had lost its form: 32 answers to each of 8 prompts and a reward for "
             "right answers alone (after 45 steps seven in ten answers never ended and none was right); a base that has "
-            "read the wordings of many writers (as well-formed after 60 steps, not at all after 90); imitation at 2e-3 with "
+            "read the wordings of many writers (84% well-formed after 60 steps, 2% after 90); imitation at 2e-3 with "
             "likelihood 1 and 32 prompts (hint loss 1.6 nats after 40 steps, four in five answers without an end). "
             "Supervised fine-tuning alone, at 2e-3, is well-formed in 93% of 200 answers after 80 updates of 32 "
             "demonstrations, and right in none: the form is there before the insight.",
