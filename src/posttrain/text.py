@@ -30,7 +30,7 @@ class Text:
         if not tokenizer.is_fast:
             raise UserError("the tokenizer is not a fast one; convert it to tokenizer.json first")
         self.tokenizer = tokenizer
-        # Called itself: what the wrapper around it does for batches takes ten times longer than a prompt's tokens.
+        # Called itself: the wrapper around it spends several times as long on what only batches need.
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
         self._backend.no_padding()
