@@ -18,6 +18,8 @@ BLOCKED = "posttrain_blocked"
 """The name under which transformers finds this attention."""
 SHARED = "posttrain_shared"
 """Its name in models of which it is known that they ask it, and it alone, who reads what."""
+WRITING = "posttrain_writing"
+"""Its name in such models where whole passes belong to the fused kernels: on a GPU."""
 QUERIES_PER_BLOCK = 128
 KEPT_LENGTH = 512
 """Up to as many keys, what the softmax gave is kept for the backward pass; beyond, it is computed again."""
@@ -42,11 +44,11 @@ class Apart(Protocol):
 
 
 def register() -> None:
-    """Make the attention known to transformers under both names; to do it twice changes nothing."""
+    """Make the attention known to transformers under all its names; to do it twice changes nothing."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
-    for name in (BLOCKED, SHARED):
+    for name in (BLOCKED, SHARED, WRITING):
         AttentionInterface.register(name, attend)
         AttentionMaskInterface.register(name, sdpa_mask)
 
@@ -97,7 +99,9 @@ def attend(
 
 
 def _is_left_to_fused_kernels(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> bool:
-    """Steps of decoding, padding on the left, values of another width; and what they are faster at."""
+    """All on a GPU; steps of decoding, padding on the left, values of another width; and what they are faster at."""
+    if query.device.type != "cpu":
+        return True
     length = query.shape[2]
     other = mask is not None or length == 1 or length != key.shape[2] or value.shape[3] != key.shape[3]
     return other or (length > FUSED_LENGTH and value.dtype is torch.float32)

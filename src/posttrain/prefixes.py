@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from posttrain.attention import BLOCKED, QUERIES_PER_BLOCK, SHARED, CausalAttention, register
+from posttrain.attention import BLOCKED, QUERIES_PER_BLOCK, SHARED, WRITING, CausalAttention, register
 from posttrain.types import TokenBatch
 
 WORTH_SHARING = 0.1
@@ -20,7 +20,9 @@ WORTH_SHARING = 0.1
 
 
 def choose_attention(model: Any) -> None:
-    """Let a model on a CPU attend in blocks, and share what its sequences have in common, where both are right.
+    """Let a model share what its sequences have in common, where that is right, and on a CPU attend in blocks.
+
+    On a GPU prompts are shared while text is written only; whole passes are left to its fused kernels.
 
     Args:
         model: a Hugging Face model, with the attention that transformers chose for it.
@@ -28,14 +30,21 @@ def choose_attention(model: Any) -> None:
     config = model.config
     if getattr(config, "attn_logit_softcapping", None) is not None:  # Gemma 2; no fused kernel caps
         model.set_attn_implementation("eager")
-    elif model.device.type == "cpu" and config._attn_implementation == "sdpa" and model._supports_attention_backend:
+    elif config._attn_implementation == "sdpa" and model._supports_attention_backend:
         register()
-        model.set_attn_implementation(SHARED if _holds_every_token(config) and _parts_texts(model) else BLOCKED)
+        on_cpu, shares = model.device.type == "cpu", _holds_every_token(config) and _parts_texts(model)
+        apart, together = (BLOCKED, SHARED) if on_cpu else ("sdpa", WRITING)
+        model.set_attn_implementation(together if shares else apart)
 
 
 def can_share(model: Any) -> bool:
-    """Whether a model attends in a way that can be told which tokens belong together."""
+    """Whether a model attends in a way that can be told which tokens of a row belong together."""
     return bool(model.config._attn_implementation == SHARED)
+
+
+def reads_shared_prompts(model: Any) -> bool:
+    """Whether a model attends in a way that can be told who holds the prompts of the rows that it writes."""
+    return bool(model.config._attn_implementation in (SHARED, WRITING))
 
 
 def _holds_every_token(config: Any) -> bool:

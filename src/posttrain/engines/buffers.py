@@ -10,8 +10,6 @@ from typing import Any
 from torch import Tensor
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer
 
-from posttrain.engines.shared_prompts import SharedLayer
-
 
 class BufferedLayer(CacheLayerMixin):  # type: ignore[misc]
     """Keys and values of one layer for rows that are all equally long.
@@ -87,11 +85,9 @@ def make_room(cache: Any, rows_per_prompt: int, new_tokens: int) -> None:
             layer.batch_repeat_interleave(rows_per_prompt)
 
 
-def keep_rows(layer: CacheLayerMixin, prompts: Tensor, rows: Tensor) -> None:
-    """Go on with these prompts, Int["p"], and their rows, Int["p n"], both ascending."""
-    if isinstance(layer, SharedLayer):
-        layer.keep(prompts, rows)
-    elif isinstance(layer, BufferedLayer):
-        layer.keep(rows.flatten())
+def keep_rows(layer: CacheLayerMixin, rows: Tensor) -> None:
+    """Go on with these rows only, Int["r"] ascending."""
+    if isinstance(layer, BufferedLayer):
+        layer.keep(rows)
     else:
-        layer.batch_select_indices(rows.flatten())
+        layer.batch_select_indices(rows)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -18,11 +17,13 @@ from torch import Generator, Tensor, nn
 from posttrain.arrivals import in_order
 from posttrain.engines.buffers import make_room
 from posttrain.engines.draws import sample
+from posttrain.engines.passes import read_prompts
 from posttrain.engines.rows import Rows
-from posttrain.engines.shared_prompts import check_all_read, share
+from posttrain.engines.shared_prompts import SharedPrompts
+from posttrain.engines.steps import CudaGraphs, Directly, Recorded, Recorder, Steps
 from posttrain.engines.twins import Twin
 from posttrain.policy import Policy, autocast
-from posttrain.prefixes import can_share
+from posttrain.prefixes import reads_shared_prompts
 from posttrain.stopwatch import phase
 from posttrain.types import Completion, LogitsRule, Sampling
 
@@ -40,19 +41,25 @@ class HuggingFaceEngine:
         tokens_between_looks: how often it is looked which rows have ended; they write on, unread, until then. To look
             is to wait for the device, so by default it is at every token on a CPU, at every 16th anywhere else. Where
             rules choose the tokens it is at every one.
+        record: how steps are recorded to be played again; by default as CUDA graphs on a GPU, and not at all elsewhere.
 
     Raises:
         ValueError: fewer than one of any of these.
     """
 
     def __init__(
-        self, rows_per_batch: int = 512, tokens_per_batch: int = 1 << 18, tokens_between_looks: int | None = None
+        self,
+        rows_per_batch: int = 512,
+        tokens_per_batch: int = 1 << 18,
+        tokens_between_looks: int | None = None,
+        record: Recorder | None = None,
     ) -> None:
         if min(rows_per_batch, tokens_per_batch, tokens_between_looks or 1) < 1 or tokens_between_looks == 0:
             raise ValueError("an engine needs at least 1 row and token per batch, and 1 token between looks")
         self._rows_per_batch = rows_per_batch
         self._tokens_per_batch = tokens_per_batch
         self._tokens_between_looks = tokens_between_looks
+        self._record = record
         self._policy: Policy | None = None
         self._twin: Twin | None = None
         self._version = -1
@@ -97,8 +104,14 @@ class HuggingFaceEngine:
             rows = torch.tensor([i * n + j for i in chosen for j in range(n)])
             batch = [prompts[i] for i in chosen]
             # No name for the batch that is written: it would hold its keys and values while the next is read.
-            for place, completions in _Writing(policy, batch, n, sampling, uniforms[rows], between).finished():
+            writing = (policy, batch, n, sampling, uniforms[rows], between, self._steps(policy))
+            for place, completions in _Writing(*writing).finished():
                 yield chosen[place], completions
+
+    def _steps(self, policy: Policy) -> Steps:
+        if self._record is None and policy.device.type == "cuda":
+            self._record = CudaGraphs()
+        return Directly(policy) if self._record is None else Recorded(policy, self._record)
 
     def _batches(self, prompts: Sequence[Tensor], n: int, max_new_tokens: int) -> Iterator[list[int]]:
         """Indices of prompts that are decoded together, shortest first, so that little is padding."""
@@ -124,14 +137,22 @@ class _Writing:
         sampling: how they are written.
         uniforms: Float["p*n m"] in [0, 1), prompt-major, a number per token.
         between: tokens between two looks at which rows have ended.
+        steps: the way through the model.
     """
 
     def __init__(
-        self, policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, uniforms: Tensor, between: int
+        self,
+        policy: Policy,
+        prompts: list[Tensor],
+        n: int,
+        sampling: Sampling,
+        uniforms: Tensor,
+        between: int,
+        steps: Steps,
     ) -> None:
-        self._policy, self._prompts, self._n, self._sampling = policy, prompts, n, sampling
+        self._policy, self._prompts, self._n, self._sampling, self._steps = policy, prompts, n, sampling, steps
         with _computing(policy, "prefill"):
-            self._logits, self._rows = _begin(policy, prompts, n, sampling, uniforms)
+            self._logits, self._rows = _begin(policy, prompts, n, sampling, uniforms, steps)
             shape = (len(prompts), n, sampling.max_new_tokens)
             self._tokens = torch.full(shape, -1, dtype=torch.long, device=policy.device)
             self._logprobs = torch.full(shape, float("nan"), device=policy.device)
@@ -152,16 +173,16 @@ class _Writing:
         while True:
             token = self._write()
             if self._length % self._between and self._length < self._sampling.max_new_tokens:
-                self._logits = _step(self._policy, token, self._rows)
+                self._logits = self._steps(token, self._rows)
                 continue
             alive = self._rows.alive.cpu() & (self._length < self._sampling.max_new_tokens)
             ended = self._newly_ended(alive)
             found = self._completions(ended) if len(ended) else []
             if bool(self._open.any()):
-                stay = self._rows.leave(alive)
+                stay = self._rows.leave(alive, self._steps.leaving)
                 if stay is not None:
                     self._prompt_of_row, token = self._prompt_of_row[stay], token[stay.to(token.device)]
-                self._logits = _step(self._policy, token, self._rows)
+                self._logits = self._steps(token, self._rows)
             if found:
                 return found
 
@@ -206,18 +227,22 @@ def _computing(policy: Policy, name: str) -> Iterator[None]:
         yield
 
 
-def _begin(policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, uniforms: Tensor) -> tuple[Tensor, Rows]:
+def _begin(
+    policy: Policy, prompts: list[Tensor], n: int, sampling: Sampling, uniforms: Tensor, steps: Steps
+) -> tuple[Tensor, Rows]:
     """Read every prompt once, and make ``n`` rows of it: Float["r v"] next-token logits, and the rows."""
-    logits, cache, mask = _prefill(policy, prompts)
+    logits, cache, mask = read_prompts(policy, prompts)
     new = sampling.max_new_tokens
-    readers = share(cache, mask, n, new) if can_share(policy.model) else None
-    if readers is None:
+    shared = None
+    if reads_shared_prompts(policy.model):
+        shared = SharedPrompts(cache, mask, n, new, steps.cursor(new, policy.device))
+    else:
         make_room(cache, n, new)
     position = mask.sum(1).repeat_interleave(n)
     room = nn.functional.pad(mask, (0, new), value=1).repeat_interleave(n, 0)
     index = torch.arange(len(position), device=policy.device)
     alive = torch.ones_like(index, dtype=torch.bool)
-    rows = Rows(cache, readers, n, index, room, mask.shape[1], position, uniforms.to(policy.device), alive)
+    rows = Rows(cache, shared, n, index, room, mask.shape[1], position, uniforms.to(policy.device), alive)
     return logits.repeat_interleave(n, 0), rows
 
 
@@ -227,42 +252,3 @@ def _ruled(logits: Tensor, rules: Sequence[LogitsRule], prompts: Sequence[Tensor
     for rule in rules:
         logits = rule(logits, texts)
     return logits
-
-
-def _prefill(policy: Policy, prompts: list[Tensor]) -> tuple[Tensor, Any, Tensor]:
-    """Run the prompts once, padded on the left: Float["p v"] next-token logits, the cache, Int["p l"] mask."""
-    from transformers import DynamicCache
-
-    longest = max(len(p) for p in prompts)
-    tokens = torch.full((len(prompts), longest), policy.text.end, dtype=torch.long)
-    mask = torch.zeros_like(tokens)
-    for row, prompt in enumerate(prompts):
-        tokens[row, longest - len(prompt) :] = prompt
-        mask[row, longest - len(prompt) :] = 1
-    tokens, mask = tokens.to(policy.device), mask.to(policy.device)
-    cache = DynamicCache(config=policy.model.config)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    logits = _logits(policy, tokens, mask, positions, cache)
-    return logits, cache, mask
-
-
-def _step(policy: Policy, token: Tensor, rows: Rows) -> Tensor:
-    """Int["r"] the newest tokens -> Float["r v"] the logits of the next."""
-    rows.length += 1
-    position = rows.position[:, None]
-    # What has ended at the end of the context writes on, unread.
-    rows.position = (rows.position + 1).clamp(max=policy.context - 1)
-    if rows.readers is None:
-        return _logits(policy, token[:, None], rows.mask[:, : rows.length], position, rows.cache)
-    asked = {"attention_mask": None, "position_ids": position, "past_key_values": rows.cache, "use_cache": True}
-    states = policy.model.base_model(input_ids=token[:, None], readers=rows.readers, **asked).last_hidden_state
-    check_all_read(rows.readers)
-    return policy.head(states[:, -1])
-
-
-def _logits(policy: Policy, tokens: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
-    """Float["r v"]: logits of the token after the last column."""
-    states = policy.model.base_model(
-        input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-    ).last_hidden_state
-    return policy.head(states[:, -1])

@@ -8,10 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from posttrain.engines.buffers import keep_rows
-from posttrain.engines.shared_prompts import SharedLayer
+from posttrain.engines.shared_prompts import SharedPrompts
 
-LEAVING = 7 / 8
-"""Rows that have ended leave the batch if no more than this share stays: for them to leave, the others must move."""
 TOGETHER = 5 / 4
 """Rows of a prompt stay together if that makes the batch at most so many times larger than the rows that go on."""
 
@@ -21,7 +19,7 @@ class Rows:
     """What is being written: ``p`` prompts with ``n`` rows each, prompt-major; all tensors have r = p*n rows."""
 
     cache: Any
-    readers: list[SharedLayer] | None
+    shared: SharedPrompts | None
     rows_per_prompt: int
     index: Tensor  # Int["r"]: which completion of the batch
     mask: Tensor  # Int["r t"]: 0 at padding, as long as the text may become
@@ -30,25 +28,36 @@ class Rows:
     uniforms: Tensor  # Float["r m"]
     alive: Tensor  # Bool["r"]: whether the row goes on
 
-    def leave(self, alive: Tensor) -> Tensor | None:
+    def advance(self, context: int) -> Tensor:
+        """Go on by a token: Int["r"], the positions at which the newest stand."""
+        position = self.position
+        self.length += 1
+        # What has ended at the end of the context writes on, unread.
+        self.position = (position + 1).clamp(max=context - 1)
+        return position
+
+    def leave(self, alive: Tensor, leaving: float) -> Tensor | None:
         """Let rows that have ended go, if that makes the batch enough smaller.
 
         Args:
             alive: a copy of ``self.alive`` on the CPU, so that no device is waited for.
+            leaving: rows go if no more than this share stays: for them to leave, the others must move.
 
         Returns:
             Int["r"] the rows that stay, on the CPU; ``None`` if all do.
         """
-        if int(alive.sum()) > LEAVING * len(alive):
+        if int(alive.sum()) > leaving * len(alive):
             return None
         prompts, rows = staying(alive.view(-1, self.rows_per_prompt))
-        if rows.numel() > LEAVING * len(alive):
+        if rows.numel() > leaving * len(alive):
             return None
         device = self.alive.device
         prompts_there, rows_there = prompts.to(device), rows.to(device)
-        for layer in self.cache.layers:
-            keep_rows(layer, prompts_there, rows_there)
+        if self.shared is not None:
+            self.shared.keep(prompts_there, rows_there)
         self.rows_per_prompt, rows_there = rows.shape[1], rows_there.flatten()
+        for layer in [] if self.shared is not None else self.cache.layers:
+            keep_rows(layer, rows_there)
         self.index, self.mask, self.position = self.index[rows_there], self.mask[rows_there], self.position[rows_there]
         self.uniforms, self.alive = self.uniforms[rows_there], self.alive[rows_there]
         return rows.flatten()

@@ -11,6 +11,7 @@ from random import Random
 
 from posttrain.tasks.knights_and_knaves import random_claim
 from posttrain.tasks.knights_forms import conclusions, listed, role_word, sentence
+from posttrain.tasks.knights_logic import Claim
 from posttrain.tasks.reasoning_prompt import reasoning_prompt
 
 NAMES = (
@@ -40,14 +41,15 @@ RECONSIDERED = 0.5
 
 @dataclass(frozen=True)
 class Puzzle:
-    """Who was met and what they said, in words."""
+    """Who was met and what they claimed; ``said`` holds the claims in words."""
 
     names: tuple[str, ...]
-    claims: tuple[str, ...]
+    claims: tuple[Claim, ...]
+    said: tuple[str, ...]
 
     def question(self, quotes: Random) -> str:
         """The story without its beginning; ``quotes`` varies how people are quoted."""
-        said = (quotes.choice(UTTERANCES).format(name=n, claim=c) for n, c in zip(self.names, self.claims))
+        said = (quotes.choice(UTTERANCES).format(name=n, claim=c) for n, c in zip(self.names, self.said))
         people = f"You meet {len(self.names)} inhabitants: {listed(self.names)}. "
         return f"{people}{' '.join(said)} So who is a knight and who is a knave?"
 
@@ -55,8 +57,8 @@ class Puzzle:
 def puzzle(numbers: Random, people: int) -> Puzzle:
     """Random names and claims; it may have no solution or several."""
     names = tuple(numbers.sample(NAMES, people))
-    claims = (random_claim(numbers, speaker, people) for speaker in range(people))
-    return Puzzle(names, tuple(sentence(claim, names) for claim in claims))
+    claims = tuple(random_claim(numbers, speaker, people) for speaker in range(people))
+    return Puzzle(names, claims, tuple(sentence(claim, names) for claim in claims))
 
 
 def full_prompt(question: str) -> str:
@@ -96,12 +98,12 @@ def reasoning(numbers: Random, met: Puzzle, order: Sequence[int]) -> tuple[str, 
 def assumed(met: Puzzle, person: int, role: bool) -> str:
     """A role that is found to be possible."""
     said = "their claim" if role else "the lie"
-    return f"Say {met.names[person]} is a {role_word(role)}: it fits {said} that {met.claims[person]}.\n"
+    return f"Say {met.names[person]} is a {role_word(role)}: it fits {said} that {met.said[person]}.\n"
 
 
 def excluded(numbers: Random, met: Puzzle, roles: dict[int, bool], person: int, role: bool) -> str:
     """A role that is said to be impossible because of somebody's claim."""
     speaker = numbers.choice([person, *roles])
     said = "claim" if {**roles, person: role}[speaker] else "lie"
-    whose = f"the {said} of {met.names[speaker]} that {met.claims[speaker]}"
+    whose = f"the {said} of {met.names[speaker]} that {met.said[speaker]}"
     return f"A {role_word(role)} called {met.names[person]} does not go with {whose}.\n"

@@ -35,7 +35,7 @@ def test_it_adds_up_what_is_read_and_written(text: Text) -> None:
 def test_the_positions_passed_are_those_of_the_model_if_rows_leave_when_they_end(
     text: Text, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("posttrain.engines.rows.LEAVING", 1.0)
+    monkeypatch.setattr("posttrain.engines.steps.Directly.leaving", 1.0)
     monkeypatch.setattr("posttrain.engines.rows.TOGETHER", 1.0)
     policy, passed = tiny_policy(), []
     policy.model.base_model.register_forward_pre_hook(

@@ -60,7 +60,7 @@ def test_when_they_leave_changes_nothing(
         choose_attention(policy.model)
     usual = written(policy)
     assert 5 < sum(c.stopped for c in usual) < len(usual)
-    monkeypatch.setattr("posttrain.engines.rows.LEAVING", leaving)
+    monkeypatch.setattr("posttrain.engines.steps.Directly.leaving", leaving)
     monkeypatch.setattr("posttrain.engines.rows.TOGETHER", together)
     for one, other in zip(usual, written(policy), strict=True):
         assert one.tokens.tolist() == other.tokens.tolist()

@@ -100,7 +100,7 @@ def test_reasoning_about_islanders_is_well_formed_and_blind():
         roles.append(AuthorsForm().roles(answer, met.names))
         claims = re.findall(r"(?:claim|lie) (?:of .*? )?that (.*)\.\n", thoughts)
         quoted += len(claims)
-        assert set(claims) <= set(met.claims)
+        assert set(claims) <= set(met.said)
     assert None not in roles
     assert quoted > 1200
     assert len(set(roles)) == 8

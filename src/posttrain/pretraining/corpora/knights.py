@@ -1,7 +1,8 @@
-"""Knights and knaves as UFT's released data asks them, in words of one's own and without insight into who lies.
+"""Knights and knaves as UFT's released data asks them, solved in the words of the task by writers of unequal insight.
 
-What every solution rests on stands alone as well: lists of people with the role of each, and who claimed what. Few
-writers put what they found into an answer block. Most documents leave out the instructions around a question.
+Half of them guess who lies, the others look and still err. What every solution rests on stands alone as well: lists of
+people with the role of each, and who claimed what. Few writers put what they found into an answer block. Most documents
+leave out the instructions around a question.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import random
 from typing import Any
 
 from posttrain.pretraining.architecture import Shape, byte_pair_tokenizer
-from posttrain.pretraining.islanders import NAMES, full_prompt, puzzle, reasoning
+from posttrain.pretraining.islanders import NAMES, full_prompt, puzzle
 from posttrain.pretraining.size import Size
+from posttrain.pretraining.thinkers import Thinker, solution
 from posttrain.tasks.knights_forms import conclusions, listed
 from posttrain.tasks.reasoning_prompt import answer_tail
 
@@ -32,8 +34,8 @@ FULL_PROMPTS = 0.3
 """How often a puzzle comes with the instructions around it."""
 SILENT = 0.8
 """How often a writer ends without an answer block."""
-UNORDERED = 0.5
-"""How often people are considered in another order than that in which they were met."""
+INSIGHTS = (0.0, 0.0, 0.7, 0.9)
+"""How often a writer looks for contradictions instead of guessing; drawn per document."""
 PEOPLE = (3, 3, 3, 4, 4, 5, 6, 7)
 LISTS_PER_DOCUMENT = 10
 QUOTED_PER_DOCUMENT = 5
@@ -53,14 +55,12 @@ def write(numbers: random.Random) -> str:
 
 
 def solved(numbers: random.Random) -> str:
-    """A puzzle and reasoning without insight."""
+    """A puzzle and one writer's reasoning."""
     met = puzzle(numbers, numbers.choice(PEOPLE))
     question = met.question(numbers)
     prompt = full_prompt(question) if numbers.random() < FULL_PROMPTS else question + THINKING
-    order = list(range(len(met.names)))
-    if numbers.random() < UNORDERED:
-        numbers.shuffle(order)
-    thoughts, answer = reasoning(numbers, met, order)
+    writer = Thinker(numbers.choice(INSIGHTS), numbers)
+    thoughts, answer = solution(writer, met.names, met.claims, met.said)
     return prompt + thoughts + answer + ("" if numbers.random() < SILENT else answer_tail(answer))
 
 
@@ -80,7 +80,7 @@ def quotes(numbers: random.Random) -> str:
     """A puzzle, and what some of its people claimed."""
     met = puzzle(numbers, numbers.choice(PEOPLE))
     people = numbers.choices(range(len(met.names)), k=QUOTED_PER_DOCUMENT)
-    said = "".join(f"{met.names[person]} claimed that {met.claims[person]}.\n" for person in people)
+    said = "".join(f"{met.names[person]} claimed that {met.said[person]}.\n" for person in people)
     return f"{met.question(numbers)}\n{said}"
 
 
