@@ -9,7 +9,7 @@ CORE ?= 0
 TRL := benchmarks/.peers
 VLLM := benchmarks/.vllm
 
-.PHONY: demo test check install claims claims-long claims-tune bench bench-quick bench-tune peers clean help
+.PHONY: demo test check install claims claims-long claims-tune bench bench-quick bench-gpu bench-tune peers clean help
 
 help:
 	@echo "make demo     train SFT, RFT and UFT side by side on the embedded model; the report opens from runs/demo/report.html"
@@ -78,6 +78,9 @@ bench: install peers
 
 bench-quick: install peers
 	$(BIN)/python -m benchmarks.run --quick --cores $(CORE)
+
+bench-gpu: install
+	$(BIN)/python -m benchmarks.gpu
 
 bench-tune: install peers
 	$(BIN)/python -m benchmarks.run --tune --cores $(CORE)

@@ -145,7 +145,7 @@ class Bench:
     def reading(self, size_in_bytes: float) -> float:
         """Seconds to read that many bytes that lie side by side."""
         numbers = torch.ones(max(1024, int(size_in_bytes) // 4))
-        return _fastest(lambda: numbers.sum())
+        return fastest(lambda: numbers.sum())
 
 
 def _fastest_product(batch: int, m: int, k: int, n: int, dtype: torch.dtype) -> float:
@@ -153,10 +153,10 @@ def _fastest_product(batch: int, m: int, k: int, n: int, dtype: torch.dtype) -> 
     out = torch.empty(batch, m, n, dtype=dtype)
     if batch == 1:
         first, second, out = first[0], second[0], out[0]
-    return _fastest(lambda: torch.matmul(first, second, out=out))
+    return fastest(lambda: torch.matmul(first, second, out=out))
 
 
-def _fastest(action: Callable[[], object]) -> float:
+def fastest(action: Callable[[], object]) -> float:
     """Seconds of the fastest of several repetitions, the first of which does not count."""
     action()
     times: list[float] = []

@@ -1,9 +1,9 @@
 """The models that are timed: Qwen2 with random weights, made once and loaded by every contestant from the same folder.
 
-Three sizes, each with a vocabulary that suits it. No contestant can sample the end-of-sequence token of these models,
-so that every completion has exactly the length that was asked for, without a rule that would cost time: dimension 0 of
-the residual stream has the same positive value for every text (the embeddings put it there and no layer adds to it),
-and the end-of-sequence row of the tied head answers it with a logit below -50.
+Three sizes for CPUs and one for GPUs, each with a vocabulary that suits it. No contestant can sample the
+end-of-sequence token of these models, so that every completion has exactly the length that was asked for, without a
+rule that would cost time: dimension 0 of the residual stream has the same positive value for every text (the embeddings
+put it there and no layer adds to it), and the end-of-sequence row of the tied head answers it with a logit below -50.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ SIZES = {
         Size("1M", 128, 384, 4, 4, 2, 1024),
         Size("10M", 384, 1024, 6, 6, 2, 4096),
         Size("100M", 768, 2048, 12, 12, 4, 32768),
+        Size("0.5B", 896, 4864, 24, 14, 2, 151936),
     )
 }
 

@@ -19,8 +19,9 @@ PAGE = HERE.parent / "docs" / "performance.md"
 HEAD = """# Performance
 
 Every number on this page was measured by the command beside it and is generated from `benchmarks/results` by
-`python -m benchmarks.page`. Nothing here was measured on a GPU, on more than one core, or with weights that were
-trained: the models are Qwen2 with random weights, which cost as much time as any other.
+`python -m benchmarks.page`. Nothing here was measured on more than one core, or with weights that were trained: the
+models are Qwen2 with random weights, which cost as much time as any other. What was measured
+[on a GPU](#on-a-gpu), and what was not, stands in a section of its own.
 
 `make bench` measures everything, `make bench-quick` the works that say most. Contestants live in processes and
 environments of their own and take turns on the same core, A B A B, so that what slows one round slows both. They get
@@ -30,6 +31,13 @@ cannot sample their end-of-sequence token, so nothing ends early and nothing is 
 
 Peers compete with the fastest of the settings that are listed [below](#settings-of-the-peers); this library with its
 defaults.
+"""
+ON_A_GPU = """`make bench-gpu` measures half a billion parameters against what the device can do: a supervised step
+against its bfloat16 products, sampling against the reads of weights, keys and values, a reinforced step against the
+same around `generate`. Written for GPUs alone is this: steps of decoding are recorded as CUDA graphs, whose logic the
+tests check on CPUs with a recorder of tensor operations; the prompts of a group are read once in sampling; whole passes
+are left to the fused attention kernels; which rows have ended is looked up at every 16th token only. What the sequences
+of a group have in common is not shared in training there.
 """
 KINDS = {
     "sft": (
@@ -78,7 +86,7 @@ def page_text() -> str:
     for kind, (title, what) in KINDS.items():
         own = [one for one in found if one["work"]["name"].startswith(kind + "-")]
         parts += [f"## {title}", "", what, "", *(works(own) if own else ["Not measured yet."]), ""]
-    parts += [*unreached(found), *growth(), *memory(), *decisions(), *settings(found), *machines(found)]
+    parts += [*unreached(found), *growth(), *memory(), *decisions(), *gpu(), *settings(found), *machines(found)]
     return "\n".join(parts)
 
 
@@ -198,6 +206,29 @@ def decisions() -> list[str]:
         ]
         + [""]
     )
+
+
+def gpu() -> list[str]:
+    """How close a GPU comes to its limits."""
+    lines = ["## On a GPU", "", ON_A_GPU]
+    file = RESULTS / "gpu.json"
+    if not file.exists():
+        return [*lines, "Not measured yet: no line of this library has run on a GPU.", ""]
+    found = read(file)
+    step, text, around = found["supervised"], found["sampled"], found["reinforced"]
+    lines += [
+        f"{found['device']}, torch {found['torch']}.",
+        "",
+        "| work | wanted | measured | of |",
+        "|---|---|---|---|",
+    ]
+    return [
+        *lines,
+        f"| {step['work']} | 45% | {step['share']:.0%} | {step['peak'] / 1e12:,.0f} TFLOP/s |",
+        f"| {text['work']} | 50% | {text['share']:.0%} | {text['bandwidth'] / 1e9:,.0f} GB/s |",
+        f"| {around['work']} | 8 × | {around['ratio']:.1f} × | the step around `generate` |",
+        "",
+    ]
 
 
 def settings(found: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -19,6 +19,7 @@ from posttrain.loading import load_policy
 from posttrain.loop import one_step, start
 from posttrain.methods import rft, sft, uft
 from posttrain.policy import Policy
+from posttrain.protocols import Engine
 from posttrain.rewards.verified import Verified
 from posttrain.rollouts.hints import BinomialCosine
 from posttrain.runtime import LocalRuntime, local_runtime
@@ -86,10 +87,14 @@ def stage(work: Work, data_set: Sequence[Example] | None = None) -> Stage:
 
 
 def training(
-    work: Work, policy: Policy, runtime: LocalRuntime, data_set: Sequence[Example] | None
+    work: Work,
+    policy: Policy,
+    runtime: LocalRuntime,
+    data_set: Sequence[Example] | None = None,
+    engine: Engine | None = None,
 ) -> Callable[[], dict[str, float]]:
-    """A repetition is one step of the loop."""
-    session = start(stage(work, data_set), policy, 0)
+    """A repetition is one step of the loop; ``engine`` is this library's unless another one is given."""
+    session = start(stage(work, data_set), policy, 0, engine)
 
     def measure() -> dict[str, float]:
         sampled, trained = session.spent.tokens_sampled, policy.tokens_differentiated
