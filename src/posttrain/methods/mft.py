@@ -17,7 +17,8 @@ Defaults are those of the released code: the law of t, batches of 64, learning r
 steps, betas (0.9, 0.95), weight decay 0.1, gradient norm 1. It trains for 128 to 5120 epochs on small sets of texts;
 ``steps`` is ours. The wording of the instruction is ours, and no chat template is applied.
 
-Controls: ``copy.plain=1`` is ``sft``, bit for bit but for its schedule of learning rates; ``copy.corruption=replaced``
+``copy.corruption=one_masked`` masks one token of each text, as a study of facts of three tokens does. Controls:
+``copy.plain=1`` is ``sft``, bit for bit but for its schedule of learning rates; ``copy.corruption=replaced``
 shows random tokens; ``rate=FixedRate(0)`` is a copy task, plain supervision with the text in the prompt;
 ``rate=FixedRate(1)`` shows nothing but the length.
 

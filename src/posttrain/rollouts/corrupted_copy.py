@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posttrain.protocols import Engine
 from posttrain.rollouts.assemble import given
-from posttrain.rollouts.corruption import Masked, Replaced
+from posttrain.rollouts.corruption import Masked, OneMasked, Replaced
 from posttrain.text import Text
 from posttrain.types import Demonstration, Example, Progress, Rollout, Sampling
 
@@ -31,7 +31,7 @@ class CorruptedCopy:
         plain: the probability that a demonstration stands without introduction, copy and instruction, 0 … 1.
     """
 
-    corruption: Masked | Replaced = Masked()
+    corruption: Masked | OneMasked | Replaced = Masked()
     introduction: str = ""
     instruction: str = "\nThe text above has gaps. The whole text is:\n"
     plain: float = 0.0

@@ -102,6 +102,38 @@ class Masked:
 
 
 @dataclass(frozen=True)
+class OneMasked:
+    """One token, drawn anew in every step: for texts of a few tokens, of which a rate would mask all or nothing.
+
+    The form of a study of MFT on facts of three tokens (The Illusion of Latent Generalization, 2026).
+
+    Args:
+        first: the first token that may be masked, counted from 0; with 1, what a text begins with is always shown.
+        mask: the text of the mask token, as of :class:`Masked`.
+    """
+
+    first: int = 0
+    mask: str = "^"
+
+    def __post_init__(self) -> None:
+        """Refuse what is no place."""
+        if self.first < 0:
+            raise ValueError(f"the first token that may be masked is counted from 0, got {self.first}")
+
+    def __call__(self, tokens: Tensor, text: Text, now: Progress, generator: Generator) -> Tensor:
+        """Int["l"] -> Int["l"]; a text that ends before ``first`` stays as it is.
+
+        Raises:
+            UserError: ``mask`` is not one token.
+        """
+        mask, choices = text.token(self.mask), len(tokens) - self.first
+        if choices < 1:
+            return tokens
+        place = self.first + int(torch.randint(choices, (1,), generator=generator))
+        return tokens.index_fill(0, torch.tensor([place]), mask)
+
+
+@dataclass(frozen=True)
 class Replaced:
     """Every token becomes a random one: the control for "any noise in the context helps" ("random-augmented")."""
 

@@ -11,7 +11,7 @@ from fixtures.toy import toy_example, toy_examples
 from fixtures.training import recitation
 from posttrain.errors import UserError
 from posttrain.rollouts.corrupted_copy import CorruptedCopy
-from posttrain.rollouts.corruption import FixedRate, LinearRate, Masked, Replaced, UniformRate
+from posttrain.rollouts.corruption import FixedRate, LinearRate, Masked, OneMasked, Replaced, UniformRate
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.text import Text
 from posttrain.types import Demonstration, Origin, Progress, Rollout, Sampling
@@ -130,6 +130,27 @@ def test_some_texts_are_plain_where_that_is_likely(text: Text) -> None:
     rollouts = [r for s in range(8) for r in write(masking(FixedRate(0.5), plain=0.5), text, Progress(s, 8, 0))]
     plain = sum("corrupted_fraction" not in r.labels for r in rollouts)
     assert abs(plain / 72 - 0.5) < STANDARD_ERRORS * math.sqrt(0.25 / 72)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_one_token_is_masked_and_each_of_those_that_may_be(text: Text, first: int) -> None:
+    example, places = toy_example(1), set[int]()
+    solution = example.demonstrations[0].text
+    source = CorruptedCopy(OneMasked(first, mask="f"), instruction="\n=")
+    for step in range(60):
+        (rollout,) = write(source, text, Progress(step, 60, seed=0), examples=[example])
+        copy = prompt_of(rollout, text).removeprefix(example.prompt).removesuffix("\n=")
+        (place,) = (at for at, (shown, meant) in enumerate(zip(copy, solution, strict=True)) if shown != meant)
+        places.add(place)
+        assert copy[place] == "f"
+    assert places == set(range(first, len(solution)))
+
+
+def test_a_text_without_a_token_that_may_be_masked_stays_as_it_is(text: Text) -> None:
+    tokens = text.encode("12")
+    assert torch.equal(OneMasked(2, mask=".")(tokens, text, NOW, NOW.generator("copy")), tokens)
+    with pytest.raises(ValueError, match="counted from 0"):
+        OneMasked(-1)
 
 
 def test_every_demonstration_has_its_own_copy(text: Text) -> None:
