@@ -137,8 +137,8 @@ def test_one_token_is_masked_and_each_of_those_that_may_be(text: Text, first: in
     example, places = toy_example(1), set[int]()
     solution = example.demonstrations[0].text
     source = CorruptedCopy(OneMasked(first, mask="f"), instruction="\n=")
-    for step in range(60):
-        (rollout,) = write(source, text, Progress(step, 60, seed=0), examples=[example])
+    for step in range(200):
+        (rollout,) = write(source, text, Progress(step, 200, seed=0), examples=[example])
         copy = prompt_of(rollout, text).removeprefix(example.prompt).removesuffix("\n=")
         (place,) = (at for at, (shown, meant) in enumerate(zip(copy, solution, strict=True)) if shown != meant)
         places.add(place)
