@@ -5,6 +5,7 @@ from __future__ import annotations
 from beyond import BEYOND
 from claim import Claim
 from compared import COMPARED
+from knowledge import KNOWLEDGE
 from unified import EMBEDDED, PUBLISHED
 
-CLAIMS: tuple[Claim, ...] = (*EMBEDDED, *COMPARED, *BEYOND, *PUBLISHED)
+CLAIMS: tuple[Claim, ...] = (*EMBEDDED, *COMPARED, *BEYOND, *KNOWLEDGE, *PUBLISHED)
