@@ -25,7 +25,8 @@ from posttrain.loading import load_policy
 from posttrain.policy import Policy
 from posttrain.runs import folder
 from posttrain.runs.answering import answer_in_batches
-from posttrain.types import Sampling, Split
+from posttrain.sampling import Sampling
+from posttrain.types import Split
 
 JUDGES = ROOT / "runs" / "claims" / "best_of_n"
 RATES, ALPHAS = ("3e-4", "1e-3"), ("1", "0.3", "0.1")

@@ -37,10 +37,11 @@ from posttrain.rewards.verified import Verified
 from posttrain.runs import folder
 from posttrain.runs.checkpoint import save_model
 from posttrain.runtime import local_runtime
+from posttrain.sampling import Sampling
 from posttrain.stage import Problems, Stage
 from posttrain.tasks.answers import right, wrong
 from posttrain.text import Text
-from posttrain.types import Demonstration, Example, Sampling, Verdict
+from posttrain.types import Demonstration, Example, Verdict
 
 TOPICS, WORDS_PER_TOPIC, NAMES_PER_TOPIC, WORDS_PER_SENTENCE = 4, 24, 3, 6
 ON_TOPIC, NAMED = 0.8, 0.15

@@ -18,9 +18,10 @@ from posttrain.policy import Policy
 from posttrain.pretraining.corpora import compact
 from posttrain.runs.answering import answer_in_batches
 from posttrain.runs.problems import task_named
+from posttrain.sampling import Sampling
 from posttrain.settings.presets import preset
 from posttrain.tasks.answers import right, wrong
-from posttrain.types import Example, Sampling, Split, Verdict
+from posttrain.types import Example, Split, Verdict
 
 LONGEST_ANSWER = 64
 SEED = 20_250_516

@@ -35,10 +35,11 @@ from posttrain.rollouts.corruption import OneMasked, Replaced
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.runs import folder
 from posttrain.runtime import local_runtime
+from posttrain.sampling import Sampling
 from posttrain.schedules import Cosine, Warmup
 from posttrain.stage import AdamW, Stage, Stream
 from posttrain.text import Text
-from posttrain.types import Demonstration, Example, Origin, Sampling
+from posttrain.types import Demonstration, Example, Origin
 
 ENTITIES = "".join(chr(0x4E00 + at) for at in range(250))
 FORWARD, INVERSE = "abcdefgh", "ABCDEFGH"

@@ -26,7 +26,7 @@ from posttrain.policy import Policy
 from posttrain.runs import folder
 from posttrain.runs.answering import answer_in_batches
 from posttrain.runtime import local_runtime
-from posttrain.types import Sampling
+from posttrain.sampling import Sampling
 
 MODELS, ARM = ROOT / "runs" / "claims" / "priced", "rft"
 TEMPERATURES, UNCHANGED = (1.0, 0.9, 0.8, 0.5, 0.2), 1.0

@@ -9,8 +9,8 @@ from torch import Generator, Tensor
 
 from posttrain.engines.twins import Twin
 from posttrain.policy import Policy, autocast
+from posttrain.sampling import Completion, Sampling
 from posttrain.token_logprobs import token_logprobs
-from posttrain.types import Completion, Sampling
 
 
 class Generating:

@@ -23,8 +23,9 @@ from posttrain.protocols import Engine
 from posttrain.rewards.verified import Verified
 from posttrain.rollouts.hints import BinomialCosine
 from posttrain.runtime import LocalRuntime, local_runtime
+from posttrain.sampling import Sampling
 from posttrain.stage import Problems, Stage
-from posttrain.types import Demonstration, Example, Sampling, Verdict
+from posttrain.types import Demonstration, Example, Verdict
 
 WHOLE_HINT = BinomialCosine(start=1.0, end=1.0, hinted=Fraction(1.0))
 """Every step gives all chunks of a demonstration; its tail is never part of a hint."""

@@ -16,10 +16,11 @@ from posttrain.arrivals import in_order, placed
 from posttrain.beside import Beside
 from posttrain.errors import UserError
 from posttrain.protocols import Engine
+from posttrain.sampling import Sampling
 from posttrain.stage import Stage, Stream
 from posttrain.stopwatch import phase, worked_beside
 from posttrain.text import Text
-from posttrain.types import Example, Group, Progress, Rollout, Sampling, TrainingSequence, Verdict
+from posttrain.types import Example, Group, Progress, Rollout, TrainingSequence, Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +124,7 @@ class _Handed:
         """
         verdicts = [r.verdict for r in self.group] if self.verdicts is None else self.verdicts.result()
         return [
-            dataclasses.replace(rollout, verdict=verdict, group=(number, rollout.group))
+            rollout.judged(verdict, (number, rollout.group))
             for rollout, verdict in zip(self.group, verdicts, strict=True)
         ]
 

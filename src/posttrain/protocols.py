@@ -10,17 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from posttrain.arrivals import Arriving
-from posttrain.types import (
-    Completion,
-    Example,
-    Group,
-    Origin,
-    Progress,
-    Sampling,
-    TokenBatch,
-    TrainingSequence,
-    Verdict,
-)
+from posttrain.sampling import Completion, Sampling
+from posttrain.types import Example, Group, Origin, Progress, TokenBatch, TrainingSequence, Verdict
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

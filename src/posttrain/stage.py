@@ -14,8 +14,9 @@ from posttrain.errors import UserError
 from posttrain.frozen import FrozenPolicy, Snapshot
 from posttrain.heads import ValueHead
 from posttrain.protocols import Adapter, Credit, Optimiser, Prepare, Reward, Schedule, Selection, Source, Term
+from posttrain.sampling import Sampling
 from posttrain.signals import EMPHASIS, HEAD, LAYERS, WHOLE_GROUPS, computed, frozen_roles
-from posttrain.types import Example, Origin, Sampling, Verify
+from posttrain.types import Example, Origin, Verify
 
 
 @dataclass(frozen=True, eq=False)

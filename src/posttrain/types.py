@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -153,6 +153,27 @@ class Rollout:
             raise ValueError(f"the rollout of example {self.example.id!r} has no score")
         return self.verdict.score
 
+    def judged(self, verdict: Verdict | None, group: Hashable) -> Rollout:
+        """The same with this verdict, as one of this group.
+
+        Written out, as are the changes of a training sequence: ``replace`` takes ten times as long, and a step has
+        thousands of them.
+        """
+        return Rollout(
+            self.example,
+            self.tokens,
+            self.origin,
+            self.behaviour_logprobs,
+            self.response,
+            self.temperature,
+            self.policy_version,
+            self.ended,
+            group,
+            self.labels,
+            verdict,
+            self.signals,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingSequence:
@@ -186,6 +207,15 @@ class TrainingSequence:
     def group(self) -> Hashable:
         """The key of the rollouts this one is compared with; streams never mix."""
         return (self.stream, self.rollout.group)
+
+    def with_signals(self, signals: Mapping[str, Tensor]) -> TrainingSequence:
+        """The same with these signals too; of equal names the new one holds."""
+        known = {**self.signals, **signals}
+        return TrainingSequence(self.rollout, self.tokens, self.origin, self.stream, self.uid, known, self.weights)
+
+    def with_weights(self, weights: Mapping[str, Tensor]) -> TrainingSequence:
+        """The same with these weights alone."""
+        return TrainingSequence(self.rollout, self.tokens, self.origin, self.stream, self.uid, self.signals, weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,63 +270,6 @@ class Progress:
         import torch
 
         return torch.Generator().manual_seed(self.key(*names))
-
-
-class LogitsRule(Protocol):
-    """Changes how the next token is chosen, from the text so far."""
-
-    def __call__(self, logits: Tensor, texts: Sequence[Tensor]) -> Tensor:
-        """Other logits.
-
-        Args:
-            logits: Float["r v"] of the next token of each row.
-            texts: per row Int["l"], prompt and everything written after it.
-
-        Returns:
-            Float["r v"]; the arguments are left as they are.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How an engine writes.
-
-    Args:
-        temperature: 0 is greedy; training needs a value above 0.
-        max_new_tokens: the longest continuation, end-of-sequence token included.
-        rules: applied to the logits in this order before the temperature; the log-probabilities of what is sampled are
-            those after them.
-
-    Nothing here truncates the distribution (no top-p, no top-k): training on truncated samples with an importance
-    ratio is biased.
-    """
-
-    temperature: float = 1.0
-    max_new_tokens: int = 1024
-    rules: tuple[LogitsRule, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse settings that cannot sample."""
-        if self.temperature < 0:
-            raise ValueError(f"temperature cannot be negative, got {self.temperature}")
-        if self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
-
-
-@dataclass(frozen=True, eq=False)
-class Completion:
-    """What an engine wrote after one prompt.
-
-    Args:
-        tokens: Int["k"], the end-of-sequence token included when ``ended`` is ``"stop"``.
-        logprobs: Float["k"], under the sampling policy at the sampling temperature (greedy: at temperature 1).
-        stopped: whether the end-of-sequence token was written before the length ran out.
-    """
-
-    tokens: Tensor
-    logprobs: Tensor
-    stopped: bool
 
 
 Group = Sequence[Rollout]

@@ -10,7 +10,7 @@ from fixtures.parts import candidate_values, logits_rules
 from fixtures.walking import Case
 from posttrain.decoding.stop_temperature import StopTemperature
 from posttrain.engines.huggingface import HuggingFaceEngine
-from posttrain.types import Sampling
+from posttrain.sampling import Sampling
 from tolerances import MODEL
 
 RULES = pytest.mark.parametrize("case", logits_rules(), ids=str)

@@ -15,8 +15,9 @@ from posttrain.arrivals import in_order
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.policy import Policy
 from posttrain.rollouts.on_policy import OnPolicy
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Example, Group, Origin, Progress, Rollout, Sampling
+from posttrain.types import Example, Group, Origin, Progress, Rollout
 
 EVERY = sources()
 SOURCES = pytest.mark.parametrize("case", EVERY, ids=str)

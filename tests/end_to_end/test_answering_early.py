@@ -15,7 +15,7 @@ from posttrain.runs.execute import run
 from posttrain.runs.prepare import EVALUATION_SEED
 from posttrain.runs.problems import read_problems
 from posttrain.runtime import local_runtime
-from posttrain.types import Sampling
+from posttrain.sampling import Sampling
 
 
 def test_a_run_is_evaluated_by_its_first_layers_and_trained_by_all(tmp_path, base):

@@ -13,7 +13,8 @@ from posttrain.batching import collate
 from posttrain.forward import Forward
 from posttrain.loading import load_policy
 from posttrain.runtime import local_runtime
-from posttrain.types import Origin, Sampling
+from posttrain.sampling import Sampling
+from posttrain.types import Origin
 from tolerances import FLOAT32_MODEL
 
 TOY = models.Size("toy", width=32, inner=48, layers=2, heads=2, key_value_heads=1, vocabulary=64)

@@ -17,8 +17,9 @@ from posttrain.methods import grape, s3ft, sft
 from posttrain.policy import Policy
 from posttrain.recipe import Recipe, Workspace
 from posttrain.rollouts.demonstrations import Demonstrations
+from posttrain.sampling import Sampling
 from posttrain.stage import Problems
-from posttrain.types import Demonstration, Example, Sampling, Verdict
+from posttrain.types import Demonstration, Example, Verdict
 from tolerances import VISIBLE
 
 SETTINGS = {"steps": 3, "supervision": SMALL_SUPERVISION}

@@ -16,8 +16,8 @@ from posttrain.decoding.transfer_q import Immediate, Indirect, LookAhead, ValueG
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.engines.scripted import ScriptedEngine
 from posttrain.policy import Policy
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Sampling
 from tolerances import MODEL, ROUNDING, VISIBLE
 
 LETTERS, DEPTH = "abc", 3

@@ -19,7 +19,8 @@ from posttrain.objectives.exits import AtDepths
 from posttrain.objectives.undesirable import AscentInStates
 from posttrain.policy import Policy
 from posttrain.rollouts.hints import BinomialCosine
-from posttrain.types import Origin, Sampling
+from posttrain.sampling import Sampling
+from posttrain.types import Origin
 from tolerances import FLOAT32_MODEL
 
 ARCHITECTURES = pytest.mark.parametrize("architecture", ["llama", "gpt2"])

@@ -21,9 +21,10 @@ from posttrain.engines.scripted import ScriptedEngine
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.protocols import Term
 from posttrain.rollouts.on_policy import OnPolicy
+from posttrain.sampling import Completion, Sampling
 from posttrain.stage import Stage, Stream
 from posttrain.text import Text
-from posttrain.types import Completion, Example, Origin, Progress, Sampling, Verdict, Verify
+from posttrain.types import Example, Origin, Progress, Verdict, Verify
 
 EXAMPLES = toy_examples(7)
 NOW = Progress(0, 10, seed=0, scope=("stage",))

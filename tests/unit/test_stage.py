@@ -25,11 +25,12 @@ from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.rollouts.key_tokens import KeyTokens
 from posttrain.rollouts.on_policy import OnPolicy
 from posttrain.rollouts.pairs import Pairs
+from posttrain.sampling import Sampling
 from posttrain.selection.faults import FaultEmphasis
 from posttrain.selection.quadrants import Quadrants
 from posttrain.selection.top_entropy import TopEntropy
 from posttrain.stage import Problems, Stage, Stream
-from posttrain.types import Demonstration, Example, Origin, Progress, Sampling
+from posttrain.types import Demonstration, Example, Origin, Progress
 
 EXAMPLES = toy_examples(6)
 REWARD = each(toy_verify)

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from posttrain.curation.templates import filled
 from posttrain.recipe import Workspace
-from posttrain.types import Example, Progress, Sampling, Verify
+from posttrain.sampling import Sampling
+from posttrain.types import Example, Progress, Verify
 
 FIRST_WORD = re.compile(r"\w+")
 

@@ -16,7 +16,8 @@ from posttrain.forward import Forward
 from posttrain.policy import Policy
 from posttrain.protocols import Source
 from posttrain.recipe import Workspace
-from posttrain.types import Example, Origin, Progress, Rollout, Sampling, TokenBatch, TrainingSequence
+from posttrain.sampling import Sampling
+from posttrain.types import Example, Origin, Progress, Rollout, TokenBatch, TrainingSequence
 
 EXAMPLES_AT_ONCE = 1024
 """Examples whose answers are tokenised at a time, so that a pool of millions need not lie in memory as tokens."""

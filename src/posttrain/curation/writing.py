@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from posttrain.curation.templates import filled
 from posttrain.recipe import Workspace
-from posttrain.types import Example, Progress, Sampling
+from posttrain.sampling import Sampling
+from posttrain.types import Example, Progress
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class BudgetForcing:
             raise ValueError("the token written instead of the stop token must be another one")
 
     def __call__(self, logits: Tensor, texts: Sequence[Tensor]) -> Tensor:
-        """Float["r v"] -> Float["r v"]; see :class:`posttrain.types.LogitsRule`."""
+        """Float["r v"] -> Float["r v"]; see :class:`posttrain.sampling.LogitsRule`."""
         stretch = self.thinking.stretch(texts)
         changed = logits.clone()
         early = stretch.open & (stretch.thought < self.least) & (stretch.matched == len(self.thinking.stop) - 1)

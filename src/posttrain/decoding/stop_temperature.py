@@ -91,7 +91,7 @@ class StopTemperature:
     law: Shifted | Raw | Additive = Shifted()
 
     def __call__(self, logits: Tensor, texts: Sequence[Tensor]) -> Tensor:
-        """Float["r v"] -> Float["r v"]; see :class:`posttrain.types.LogitsRule`."""
+        """Float["r v"] -> Float["r v"]; see :class:`posttrain.sampling.LogitsRule`."""
         stretch = self.thinking.stretch(texts)
         rows = stretch.open.nonzero()[:, 0]
         stop = stretch.following[rows]

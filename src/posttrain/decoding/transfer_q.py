@@ -44,8 +44,9 @@ import torch
 from torch import Tensor
 
 from posttrain.protocols import Engine
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Progress, Sampling
+from posttrain.types import Progress
 
 TextScore = Callable[[Sequence[str]], Sequence[float]]
 """Whole texts, prompt and special tokens included but the final end-of-sequence -> a finite number for each.
@@ -102,7 +103,7 @@ class ValueGuided:
             raise ValueError(f"alpha lies above 0, got {self.alpha}")
 
     def __call__(self, logits: Tensor, texts: Sequence[Tensor]) -> Tensor:
-        """Float["r v"] -> Float["r v"]; see :class:`posttrain.types.LogitsRule`."""
+        """Float["r v"] -> Float["r v"]; see :class:`posttrain.sampling.LogitsRule`."""
         base, tokens = logits.topk(min(self.candidates, logits.shape[-1]), -1)
         going_on = [torch.cat([text, token[None]]) for text, row in zip(texts, tokens) for token in row]
         values = self.value(going_on).to(base).view(base.shape)

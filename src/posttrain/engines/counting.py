@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from posttrain.arrivals import in_order
 from posttrain.policy import Policy
 from posttrain.protocols import Engine
-from posttrain.types import Completion, Sampling
+from posttrain.sampling import Completion, Sampling
 
 
 @dataclass

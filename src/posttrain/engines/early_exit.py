@@ -21,7 +21,7 @@ from posttrain.blocks import Section, blocks
 from posttrain.engines.draws import sample
 from posttrain.errors import UserError
 from posttrain.policy import Policy, autocast
-from posttrain.types import Completion, Sampling
+from posttrain.sampling import Completion, Sampling
 
 
 class EarlyExitEngine:

@@ -24,8 +24,8 @@ from posttrain.engines.steps import CudaGraphs, Directly, Recorded, Recorder, St
 from posttrain.engines.twins import Twin
 from posttrain.policy import Policy, autocast
 from posttrain.prefixes import reads_shared_prompts
+from posttrain.sampling import Completion, LogitsRule, Sampling
 from posttrain.stopwatch import phase
-from posttrain.types import Completion, LogitsRule, Sampling
 
 TOKENS_BETWEEN_LOOKS = 16
 """On devices that run ahead of the program."""

@@ -10,8 +10,8 @@ from torch import Generator, Tensor
 from posttrain.arrivals import in_order
 from posttrain.errors import UserError
 from posttrain.policy import Policy
+from posttrain.sampling import Completion, Sampling
 from posttrain.text import Text
-from posttrain.types import Completion, Sampling
 
 
 class ScriptedEngine:

@@ -12,8 +12,9 @@ from posttrain.arrivals import in_order
 from posttrain.beside import Beside
 from posttrain.evaluation.bootstrap import interval, resampled_means
 from posttrain.protocols import Engine
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import FULL_SCORE, Example, Progress, Sampling, Verify
+from posttrain.types import FULL_SCORE, Example, Progress, Verify
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from posttrain.blocks import up_to
 from posttrain.evaluation.accuracy import Answer, answer_all
 from posttrain.policy import Policy
 from posttrain.protocols import Engine
-from posttrain.types import Example, Sampling, Verify
+from posttrain.sampling import Sampling
+from posttrain.types import Example, Verify
 
 
 def answer_at_depths(

@@ -46,8 +46,9 @@ from posttrain.objectives.distil import ForwardKl, HardTarget, JensenShannon, Re
 from posttrain.protocols import Credit, Objective, Term
 from posttrain.recipe import Interlude, Later, Recipe
 from posttrain.rollouts.on_policy import OnPolicy
+from posttrain.sampling import Sampling
 from posttrain.stage import AdamW, Problems, Stage, Stream
-from posttrain.types import Origin, Sampling
+from posttrain.types import Origin
 from posttrain.weights.snapshots import Keep
 
 

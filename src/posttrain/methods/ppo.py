@@ -47,8 +47,9 @@ from posttrain.objectives.value import ClippedValue
 from posttrain.protocols import Credit, Term
 from posttrain.recipe import Recipe
 from posttrain.rollouts.on_policy import OnPolicy
+from posttrain.sampling import Sampling
 from posttrain.stage import AdamW, Problems, Stage, Stream
-from posttrain.types import Origin, Sampling
+from posttrain.types import Origin
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from posttrain.protocols import Source, Term
 from posttrain.recipe import Recipe
 from posttrain.rewards.outcome import AsJudged, RightOnly
 from posttrain.rollouts.on_policy import OnPolicy
+from posttrain.sampling import Sampling
 from posttrain.stage import AdamW, Problems, Stage, Stream
-from posttrain.types import Origin, Sampling
+from posttrain.types import Origin
 
 
 @dataclass(frozen=True)

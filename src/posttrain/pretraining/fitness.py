@@ -20,12 +20,12 @@ from posttrain.loading import load_policy
 from posttrain.pretraining.players import LARGEST_NUMBER, LARGEST_VALUE
 from posttrain.runs import folder
 from posttrain.runtime import local_runtime
+from posttrain.sampling import Sampling
 from posttrain.settings.presets import preset
 from posttrain.settings.tasks import build_task
 from posttrain.tasks.base import Task
 from posttrain.tasks.countdown import Countdown
 from posttrain.tasks.countdown_forms import CompactForm
-from posttrain.types import Sampling
 
 EQUATION = re.compile(r"(?<![0-9])([0-9]+)([-+*/])([0-9]+)=([0-9]+)")
 FITNESS = "fitness.json"

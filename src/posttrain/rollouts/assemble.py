@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from posttrain.protocols import Engine
+from posttrain.sampling import Completion, Sampling
 from posttrain.text import Text
-from posttrain.types import Completion, Example, Origin, Progress, Rollout, Sampling
+from posttrain.types import Example, Origin, Progress, Rollout
 
 
 def given(example: Example, text: Text, prompt: Tensor, written: Tensor, labels: Mapping[str, float]) -> Rollout:

@@ -13,8 +13,9 @@ from posttrain.errors import UserError
 from posttrain.protocols import Engine
 from posttrain.rollouts.assemble import given
 from posttrain.rollouts.differences import Marks, contrast
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Demonstration, Example, Progress, Rollout, Sampling
+from posttrain.types import Demonstration, Example, Progress, Rollout
 
 FAULTY = "faulty"
 """The fact of an example that holds one faulty variant per demonstration, or none where there is none."""

@@ -12,8 +12,9 @@ from torch import Tensor
 from posttrain.protocols import Engine
 from posttrain.rollouts.assemble import given
 from posttrain.rollouts.corruption import Masked, OneMasked, Replaced
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Demonstration, Example, Progress, Rollout, Sampling
+from posttrain.types import Demonstration, Example, Progress, Rollout
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import torch
 
 from posttrain.protocols import Engine
 from posttrain.rollouts.assemble import given
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Example, Progress, Rollout, Sampling
+from posttrain.types import Example, Progress, Rollout
 
 
 @dataclass(frozen=True)

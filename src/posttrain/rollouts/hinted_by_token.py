@@ -11,8 +11,9 @@ from torch import Tensor
 from posttrain.protocols import Engine
 from posttrain.rollouts.assemble import continue_or_give
 from posttrain.rollouts.hints import HintLaw
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Example, Progress, Rollout, Sampling
+from posttrain.types import Example, Progress, Rollout
 
 
 @dataclass(frozen=True)

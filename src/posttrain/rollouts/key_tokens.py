@@ -11,9 +11,10 @@ import torch
 
 from posttrain.protocols import Engine
 from posttrain.rollouts.assemble import given
+from posttrain.sampling import Sampling
 from posttrain.signals import EMPHASIS
 from posttrain.text import Text
-from posttrain.types import TOOLS, Demonstration, Example, Progress, Rollout, Sampling
+from posttrain.types import TOOLS, Demonstration, Example, Progress, Rollout
 
 
 @dataclass(frozen=True)

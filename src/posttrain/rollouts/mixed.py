@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from posttrain.arrivals import placed
 from posttrain.protocols import Engine, Source
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Example, Group, Progress, Rollout, Sampling
+from posttrain.types import Example, Group, Progress, Rollout
 
 
 @dataclass(frozen=True)

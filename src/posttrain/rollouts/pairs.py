@@ -14,8 +14,9 @@ import torch
 from posttrain.errors import UserError
 from posttrain.protocols import Engine
 from posttrain.rollouts.assemble import given
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import REJECTED, Demonstration, Example, Progress, Rollout, Sampling
+from posttrain.types import REJECTED, Demonstration, Example, Progress, Rollout
 
 
 @dataclass(frozen=True)

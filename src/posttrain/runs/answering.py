@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from posttrain.evaluation.accuracy import Answer, answer_all
 from posttrain.protocols import Engine
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Example, Sampling, Verify
+from posttrain.types import Example, Verify
 
 ANSWERS_AT_ONCE = 512
 """Answers between two movements of the bar: as many as the engine writes at a time, so that nothing is slowed down."""

@@ -26,8 +26,8 @@ from posttrain.runs.display import Display
 from posttrain.runs.problems import RunProblems, keep_fitting, read_problems
 from posttrain.runs.spec import RunSpec
 from posttrain.runtime import local_runtime
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Sampling
 
 
 @dataclass(frozen=True)

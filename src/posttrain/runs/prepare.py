@@ -25,9 +25,9 @@ from posttrain.runs.journal import Journal
 from posttrain.runs.problems import RunProblems, keep_fitting
 from posttrain.runs.spec import RunSpec
 from posttrain.runtime import LocalRuntime, local_runtime
+from posttrain.sampling import Sampling
 from posttrain.settings.building import build, build_changes, resolved
 from posttrain.stage import Problems, Stage
-from posttrain.types import Sampling
 from posttrain.weights.snapshots import Load
 
 EVALUATION_SEED = 20_250_516

@@ -14,8 +14,9 @@ from posttrain.errors import UserError
 from posttrain.policy import Policy
 from posttrain.recipe import Workspace
 from posttrain.rollouts.demonstrations import Demonstrations
+from posttrain.sampling import Sampling
 from posttrain.stage import Problems
-from posttrain.types import Demonstration, Example, Progress, Sampling
+from posttrain.types import Demonstration, Example, Progress
 from tolerances import MODEL
 
 NUMBERS = Progress(0, 0, 0).generator("numbers")

@@ -14,8 +14,9 @@ from posttrain.engines.scripted import ScriptedEngine
 from posttrain.errors import UserError
 from posttrain.recipe import Workspace
 from posttrain.rollouts.demonstrations import Demonstrations
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Example, Progress, Sampling, Verdict
+from posttrain.types import Example, Progress, Verdict
 
 NOW = Progress(0, 0, 0, ("judging",))
 PROBLEMS = toy_problems(5)

@@ -9,7 +9,7 @@ from fixtures.models import tiny_policy
 from posttrain.decoding.budget_forcing import BudgetForcing
 from posttrain.decoding.thinking import Thinking
 from posttrain.engines.huggingface import HuggingFaceEngine
-from posttrain.types import Sampling
+from posttrain.sampling import Sampling
 
 START, STOP, WAIT = 5, 4, 6
 ONE = Thinking(stop=(STOP,), start=(START,))

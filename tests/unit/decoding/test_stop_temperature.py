@@ -13,7 +13,7 @@ from fixtures.models import random_table, tiny_policy
 from posttrain.decoding.stop_temperature import Additive, Raw, Shifted, StopTemperature
 from posttrain.decoding.thinking import Thinking
 from posttrain.engines.huggingface import HuggingFaceEngine
-from posttrain.types import Sampling
+from posttrain.sampling import Sampling
 from tolerances import MODEL, ROUNDING
 
 START, STOP = 5, 4

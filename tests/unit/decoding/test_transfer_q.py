@@ -12,8 +12,8 @@ from posttrain.decoding.transfer_q import Immediate, Indirect, LookAhead, ValueG
 from posttrain.engines.counting import CountingEngine
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.engines.scripted import ScriptedEngine
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Sampling
 from tolerances import ROUNDING
 
 

@@ -15,8 +15,8 @@ from posttrain.engines.early_exit import EarlyExitEngine
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.prefixes import choose_attention
 from posttrain.protocols import Engine
+from posttrain.sampling import Completion, Sampling
 from posttrain.stopwatch import Stopwatch, phase, watching
-from posttrain.types import Completion, Sampling
 
 PROMPTS = [torch.tensor(p) for p in ([5], [3, 9, 4, 7, 2], [6, 6, 8], [2, 3, 4, 5, 6, 7, 8, 9], [11, 12], [4, 4])]
 LONG = Sampling(1.0, 40)

@@ -7,8 +7,8 @@ from fixtures.models import tiny_policy
 from fixtures.training import recitation
 from posttrain.engines.counting import CountingEngine
 from posttrain.engines.huggingface import HuggingFaceEngine
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Sampling
 
 PROMPTS = [torch.tensor([5, 3, 4]), torch.tensor([7])]
 

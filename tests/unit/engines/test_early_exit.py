@@ -12,7 +12,7 @@ from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.errors import UserError
 from posttrain.policy import Policy
 from posttrain.protocols import Engine
-from posttrain.types import Completion, Sampling
+from posttrain.sampling import Completion, Sampling
 from tolerances import FLOAT32_RECORD
 
 ARCHITECTURES = pytest.mark.parametrize("architecture", ["qwen2", "llama", "gpt2"])

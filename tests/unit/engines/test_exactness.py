@@ -14,8 +14,9 @@ from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.forward import Forward
 from posttrain.policy import Policy
 from posttrain.prefixes import choose_attention
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Origin, Sampling
+from posttrain.types import Origin
 from tolerances import FLOAT32_MODEL
 
 NEW = 12

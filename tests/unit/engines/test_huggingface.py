@@ -10,7 +10,8 @@ from posttrain.batching import collate
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.forward import Forward
 from posttrain.policy import Policy
-from posttrain.types import Completion, Origin, Sampling
+from posttrain.sampling import Completion, Sampling
+from posttrain.types import Origin
 from tolerances import FLOAT32_RECORD
 
 PROMPTS = [torch.tensor(p) for p in ([5], [3, 9, 4, 7, 2], [6, 6, 8], [2, 3, 4, 5, 6, 7, 8, 9], [11, 12])]

@@ -14,7 +14,7 @@ from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.engines.rows import TOGETHER, staying
 from posttrain.policy import Policy
 from posttrain.prefixes import choose_attention
-from posttrain.types import Completion, Sampling
+from posttrain.sampling import Completion, Sampling
 from tolerances import FLOAT32_RECORD
 
 PROMPTS = [torch.tensor(p) for p in ([5], [3, 9, 4, 7, 2], [6, 6, 8], [2, 3, 4, 5, 6, 7, 8, 9], [11, 12])]

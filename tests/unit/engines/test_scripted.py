@@ -4,8 +4,8 @@ import torch
 
 from fixtures.models import tiny_policy
 from fixtures.training import recitation
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Sampling
 
 
 def test_a_script_is_recited_and_ended(text: Text) -> None:

@@ -15,8 +15,8 @@ from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.engines.shared_prompts import ROOM
 from posttrain.policy import Policy
 from posttrain.prefixes import choose_attention, reads_shared_prompts
+from posttrain.sampling import Completion, Sampling
 from posttrain.text import Text
-from posttrain.types import Completion, Sampling
 from tolerances import FLOAT32_RECORD
 
 PROMPTS = [torch.tensor(p) for p in ([5], [3, 9, 4, 7, 2], [6, 6, 8], [2, 3, 4, 5, 6, 7, 8, 9], [11, 12])]

@@ -17,8 +17,9 @@ from posttrain.forward import Forward
 from posttrain.policy import Policy
 from posttrain.prefixes import choose_attention
 from posttrain.protocols import Attached
+from posttrain.sampling import Completion, Sampling
 from posttrain.text import Text
-from posttrain.types import Completion, Origin, Sampling
+from posttrain.types import Origin
 from tolerances import VISIBLE
 
 PROMPTS = [torch.tensor(p) for p in ([5], [3, 9, 4, 7, 2], [6, 6, 8])]

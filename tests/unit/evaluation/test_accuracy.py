@@ -13,8 +13,9 @@ from fixtures.toy import toy_examples, toy_verify
 from fixtures.training import recitation
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.evaluation.accuracy import Answer, answer_all, paired_difference, pass_at_k, summarise, wilson
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Example, Sampling, Verdict
+from posttrain.types import Example, Verdict
 from tolerances import ROUNDING, STANDARD_ERRORS
 
 EXAMPLES = toy_examples(6)

@@ -9,7 +9,7 @@ from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.errors import UserError
 from posttrain.evaluation.accuracy import answer_all
 from posttrain.evaluation.exits import answer_at_depths
-from posttrain.types import Sampling
+from posttrain.sampling import Sampling
 
 EXAMPLES, SAMPLING = toy_examples(5), Sampling(0.0, 8)
 

@@ -12,8 +12,9 @@ from posttrain.errors import UserError
 from posttrain.rollouts.contrasts import Contrasts
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.rollouts.differences import contrast
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Demonstration, Example, Origin, Rollout, Sampling
+from posttrain.types import Demonstration, Example, Origin, Rollout
 
 
 def with_variants(example: Example, *texts: str | None) -> Example:

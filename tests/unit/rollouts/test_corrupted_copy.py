@@ -13,8 +13,9 @@ from posttrain.errors import UserError
 from posttrain.rollouts.corrupted_copy import CorruptedCopy
 from posttrain.rollouts.corruption import FixedRate, LinearRate, Masked, OneMasked, Replaced, UniformRate
 from posttrain.rollouts.demonstrations import Demonstrations
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Demonstration, Origin, Progress, Rollout, Sampling
+from posttrain.types import Demonstration, Origin, Progress, Rollout
 from tolerances import ROUNDING, STANDARD_ERRORS
 
 NOW = Progress(3, 10, seed=0)

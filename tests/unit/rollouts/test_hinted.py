@@ -12,8 +12,9 @@ from posttrain.protocols import Engine
 from posttrain.rollouts.hinted import Hinted
 from posttrain.rollouts.hints import BinomialCosine, NoHints, UniformHints
 from posttrain.rollouts.on_policy import OnPolicy
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Group, Origin, Progress, Rollout, Sampling
+from posttrain.types import Group, Origin, Progress, Rollout
 
 NOW = Progress(0, 10, seed=0)
 SAMPLING = Sampling(0.8, 6)

@@ -16,8 +16,9 @@ from posttrain.rollouts.hinted_by_token import HintedByToken
 from posttrain.rollouts.hints import NoHints, UniformHints
 from posttrain.rollouts.on_policy import OnPolicy
 from posttrain.rollouts.windows import BetaWindow
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Demonstration, Group, Origin, Progress, Rollout, Sampling
+from posttrain.types import Demonstration, Group, Origin, Progress, Rollout
 
 NOW = Progress(0, 10, seed=0)
 SAMPLING = Sampling(0.8, 6)

@@ -15,8 +15,9 @@ from fixtures.toy import toy_examples
 from posttrain.errors import UserError
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.rollouts.key_tokens import KeyTokens, called_tool, key_tokens
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Demonstration, Origin, Sampling
+from posttrain.types import Demonstration, Origin
 
 NAMES = ("getPapersByKeywords", "getPaperDetails", "finish")
 PIECES = ("get", "P", "apers", "aper", "By", "Key", "words", "Details", "finish")

@@ -10,8 +10,9 @@ from posttrain.rollouts.hinted import Hinted
 from posttrain.rollouts.hints import UniformHints
 from posttrain.rollouts.mixed import Mixed
 from posttrain.rollouts.on_policy import OnPolicy
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Progress, Sampling
+from posttrain.types import Progress
 
 NOW = Progress(0, 10, seed=0)
 SAMPLING = Sampling(1.0, 6)

@@ -11,8 +11,9 @@ from posttrain.arrivals import in_order
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.protocols import Engine
 from posttrain.rollouts.on_policy import OnPolicy
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Example, Group, Origin, Progress, Sampling
+from posttrain.types import Example, Group, Origin, Progress
 
 NOW = Progress(0, 10, seed=0)
 SAMPLING = Sampling(1.0, 6)

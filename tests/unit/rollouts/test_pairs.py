@@ -8,8 +8,9 @@ from fixtures.toy import toy_example, toy_examples
 from fixtures.training import recitation
 from posttrain.errors import UserError
 from posttrain.rollouts.pairs import Pairs, need_pairs
+from posttrain.sampling import Sampling
 from posttrain.text import Text
-from posttrain.types import Demonstration, Origin, Progress, Sampling
+from posttrain.types import Demonstration, Origin, Progress
 
 NOW = Progress(0, 10, seed=0)
 
