@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,6 +56,10 @@ def evaluate(
     stopping = None if stop_temperature is None else StopScaling(stop_temperature, *thinking)
     with Terminal() as display:
         summary = carry_out(spec, max_new_tokens, display, None if out is None else Path(out), problems, stopping)
+    _report(summary)
+
+
+def _report(summary: Mapping[str, Any]) -> None:
     low, high = summary["ci95"]
     typer.echo(f"accuracy {summary['accuracy']:.1%} (95%: {low:.1%} … {high:.1%}) on {summary['n']} problems")
     for k, value in summary.get("pass_at_k", {}).items():

@@ -91,12 +91,8 @@ def recipe(
             if k > 1:
                 made.append(Keep(begin))
                 entries = dataclasses.replace(entries, moved_to=(*entries.moved_to, dense))
-            searching = dataclasses.replace(
-                plain,
-                name=f"dense {k}",
-                steps=steps if dense_steps is None else dense_steps,
-                adapter=Anchored("pretrained", l1, names),
-            )
+            length, anchored = steps if dense_steps is None else dense_steps, Anchored("pretrained", l1, names)
+            searching = dataclasses.replace(plain, name=f"dense {k}", steps=length, adapter=anchored)
             made += [searching, Keep(dense), Rewind(begin)]
         mask = Masked(density * k / iterations, entries, names, l1, "pretrained")
         made.append(dataclasses.replace(plain, name=f"sparse {k}", adapter=mask))
