@@ -173,6 +173,7 @@ def measure(out: Path) -> None:
             found[BACKWARD].setdefault(name, []).append(asked(policy, backward(known)))
             found[ALONG].setdefault(name, []).append(asked(policy, known.read_forward))
     outcomes = [entry(outcome, values, None) for outcome, values in found.items()]
+    out.mkdir(parents=True, exist_ok=True)
     folder.write_json(out / MEASURED_FILE, {"outcomes": outcomes, "tried": tried})
 
 
