@@ -11,6 +11,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+ROOM = 32
+"""Tokens that buffers grow by: what a row has not written is multiplied too."""
+ROOM_RECORDED = 256
+"""Tokens that they begin with where steps are recorded; then they double, as every other size is recorded anew."""
+
 
 class Cursor(Protocol):
     """One place for all layers and rows: rows of a batch are equally long."""
@@ -18,6 +23,10 @@ class Cursor(Protocol):
     @property
     def length(self) -> int:
         """Tokens that every row has written."""
+        ...
+
+    def room(self) -> int:
+        """Tokens that full buffers are made longer by; those of a new batch are full."""
         ...
 
     def write(self, buffer: Tensor, states: Tensor) -> None:
@@ -38,6 +47,10 @@ class ProgramCursor:
 
     def __init__(self) -> None:
         self.length = 0
+
+    def room(self) -> int:
+        """See :class:`Cursor`."""
+        return ROOM
 
     def write(self, buffer: Tensor, states: Tensor) -> None:
         """See :class:`Cursor`."""
@@ -64,6 +77,10 @@ class DeviceCursor:
         self.length = 0
         self._at = torch.zeros(1, dtype=torch.long, device=device)
         self._places = torch.arange(new_tokens, device=device)
+
+    def room(self) -> int:
+        """See :class:`Cursor`."""
+        return max(ROOM_RECORDED, self.length)
 
     def write(self, buffer: Tensor, states: Tensor) -> None:
         """See :class:`Cursor`."""

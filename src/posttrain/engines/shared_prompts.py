@@ -15,9 +15,6 @@ from transformers.cache_utils import CacheLayerMixin
 
 from posttrain.engines.cursors import Cursor
 
-ROOM = 32
-"""Tokens that a buffer grows by when it is full; away from CPUs it doubles, so that few sizes are ever asked for."""
-
 
 class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
     """Keys and values of one layer, for ``p`` prompts with ``n`` rows each.
@@ -48,7 +45,7 @@ class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
         self._rows = rows_per_prompt
         self._new_tokens = new_tokens
         self._cursor = cursor
-        size = (len(keys) * rows_per_prompt, keys.shape[1], min(ROOM, new_tokens), keys.shape[3])
+        size = (len(keys) * rows_per_prompt, keys.shape[1], min(cursor.room(), new_tokens), keys.shape[3])
         # Zeros, as what is not written yet is multiplied too, if only by 0.
         self._written = (keys.new_zeros(size), keys.new_zeros(size))
         self.reads = 0
@@ -72,8 +69,7 @@ class SharedLayer(CacheLayerMixin):  # type: ignore[misc]
 
     def grow(self) -> None:
         """Make room for more tokens."""
-        wanted = ROOM if self.device.type == "cpu" else max(ROOM, self._cursor.length)
-        more = min(wanted, self._new_tokens - self._cursor.length)
+        more = min(self._cursor.room(), self._new_tokens - self._cursor.length)
         keys, values = (nn.functional.pad(buffer, (0, 0, 0, more)) for buffer in self._own())
         self._written = (keys, values)
 

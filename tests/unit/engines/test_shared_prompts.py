@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import DynamicCache
 
-from posttrain.engines.cursors import Cursor, DeviceCursor, ProgramCursor
-from posttrain.engines.shared_prompts import ROOM, SharedPrompts
+from posttrain.engines.cursors import ROOM, Cursor, DeviceCursor, ProgramCursor
+from posttrain.engines.shared_prompts import SharedPrompts
 from tolerances import ROUNDING
 
 WIDTH = 4

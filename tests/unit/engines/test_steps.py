@@ -9,10 +9,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from fixtures.folders import bpe_tokenizer, random_model
 from fixtures.models import tiny_policy
-from posttrain.engines import steps
-from posttrain.engines.cursors import DeviceCursor, ProgramCursor
+from posttrain.engines import cursors, steps
+from posttrain.engines.cursors import ROOM, DeviceCursor, ProgramCursor
 from posttrain.engines.huggingface import HuggingFaceEngine
-from posttrain.engines.shared_prompts import ROOM
 from posttrain.policy import Policy
 from posttrain.prefixes import choose_attention, reads_shared_prompts
 from posttrain.sampling import Completion, Sampling
@@ -21,6 +20,12 @@ from tolerances import FLOAT32_RECORD
 
 PROMPTS = [torch.tensor(p) for p in ([5], [3, 9, 4, 7, 2], [6, 6, 8], [2, 3, 4, 5, 6, 7, 8, 9], [11, 12])]
 NEW = ROOM + 8
+
+
+@pytest.fixture(autouse=True)
+def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buffers grow within a few tokens."""
+    monkeypatch.setattr(cursors, "ROOM_RECORDED", ROOM)
 
 
 class Operations:
