@@ -13,6 +13,15 @@ KNOWLEDGE = (
         "measured",
         method="mft",
         length="long",
+        readings=(
+            "What is masked has to be found from what stands on both sides of it, and that is the same knowledge which "
+            "the question asks for, if the model has learnt to use it in both forms. Where all other facts are read "
+            "plainly, it has not: it restores the masked facts and finds none of them backward.",
+            "The facts that are read in both directions are what makes the inverse relations known; nobody else's "
+            "direction is ever read for the facts that are asked.",
+            "Seeds differ: 600 updates are not the end. With other facts, 1,500 updates at the same rate found all of "
+            "them; the number was fixed before the arms were compared.",
+        ),
     ),
     Claim(
         "languages",

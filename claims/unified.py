@@ -115,7 +115,7 @@ PUBLISHED = (
     ),
     Claim(
         "knights_base",
-        "A base for knights and knaves: the published questions, answered in other words",
+        "A base for knights and knaves: the published questions, answered in the words of the project's own task",
         "posttrain pretrain --corpus knights",
         ("metrics.jsonl",),
         "pretraining",
