@@ -19,8 +19,7 @@ KNOWLEDGE = (
             "plainly, it has not: it restores the masked facts and finds none of them backward.",
             "The facts that are read in both directions are what makes the inverse relations known; nobody else's "
             "direction is ever read for the facts that are asked.",
-            "Seeds differ: 600 updates are not the end. With other facts, 1,500 updates at the same rate found all of "
-            "them; the number was fixed before the arms were compared.",
+            "Seeds differ: 600 updates, a number fixed before the arms were compared, are not where it ends.",
         ),
     ),
     Claim(

@@ -130,15 +130,14 @@ PUBLISHED = (
         "real_data",
         published_files=True,
         readings=(
-            "The base lists everybody in order and guesses who lies; of its sampled answers 2% are right, and most end "
-            "without an answer block. The solutions are some hundreds of tokens long and in words that it has never "
-            "seen. While both ways of speaking mix, sampled answers lose their form; when hints are gone the reward "
-            "for form alone comes first: after 60 steps 97% of the greedy answers were well-formed and 0.8% right, at "
-            "the end none. Imitating harder (likelihood 1, learning rate 1e-3) was worse after 30 steps and broken "
-            "off.",
-            "Other ways were tried and broken off when answers had lost their form, so that no results are kept: a "
-            "reward for right answers alone with many answers to few prompts, a base that had read the wordings of "
-            "many writers, imitation with likelihood 1 at a larger rate.",
+            "The base writes the form of these solutions in words that differ a little, half of its writers guess, and "
+            "few end with an answer block: greedily it never does. What is learnt is the published wording and the "
+            "block: of the final answers 97.5% are well-formed. Most of the wrong ones name somebody twice and somebody "
+            "else not at all, as the base does not copy names reliably, so that fewer are right than if everybody were "
+            "named and every role guessed (4.8%, by the numbers of people in the file).",
+            "With hints of middle length sampled answers lose their form, as two ways of speaking mix, and find it "
+            "again when hints are gone. A base that spoke in words of its own altogether lost it for good, however "
+            "hard it imitated, and another with the wordings of many writers as well; of these no results are kept.",
         ),
         length="long",
         needs=("knights_base",),
