@@ -132,7 +132,7 @@ PUBLISHED = (
         readings=(
             "The base writes the form of these solutions in words that differ a little, half of its writers guess, and "
             "few end with an answer block: greedily it never does. What is learnt is the published wording and the "
-            "block: of the final answers 97.5% are well-formed. Most of the wrong ones name somebody twice and somebody "
+            "block: of the final answers 97.5% are well-formed. Most wrong ones name somebody twice and somebody "
             "else not at all, as the base does not copy names reliably, so that fewer are right than if everybody were "
             "named and every role guessed (4.8%, by the numbers of people in the file).",
             "With hints of middle length sampled answers lose their form, as two ways of speaking mix, and find it "
