@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
@@ -36,9 +37,7 @@ def annotate(
         read = [s for s in known if any(s.uid in uids for uids in wanted.values())]
         model = policy if role == OLD else frozen[role]
         found = _quantities(read, quantities, model, stage.tokens_per_microbatch)
-        known = [
-            s.with_signals({f"{role}_{q}": found[q][s.uid] for q in quantities if s.uid in wanted[q]}) for s in known
-        ]
+        known = [_with(s, {f"{role}_{q}": found[q][s.uid] for q in quantities if s.uid in wanted[q]}) for s in known]
     return _with_credit(known, by_signals)
 
 
@@ -97,5 +96,9 @@ def _with_credit(sequences: Sequence[TrainingSequence], streams: Sequence[Stream
         mine = [i for i, s in enumerate(out) if s.stream == stream.name]
         made = stream.credit([out[i] for i in mine]) if stream.credit is not None and mine else []
         for i, signals in zip(mine, made, strict=True):
-            out[i] = out[i].with_signals(signals)
+            out[i] = _with(out[i], signals)
     return out
+
+
+def _with(sequence: TrainingSequence, signals: Mapping[str, Tensor]) -> TrainingSequence:
+    return dataclasses.replace(sequence, signals={**sequence.signals, **signals})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -112,7 +113,7 @@ def weigh(sequences: Sequence[TrainingSequence], terms: Sequence[Term], total: T
         divisors[read] = torch.tensor([d if n else 1.0 for n, d in zip(members, denominators)], dtype=torch.float64)
         for weights, share in zip(weighed, torch.split(amounts / divisors[owner], lengths)):
             weights[term.name] = share
-    return [s.with_weights(w) for s, w in zip(sequences, weighed)]
+    return [dataclasses.replace(s, weights=w) for s, w in zip(sequences, weighed)]
 
 
 def _members(sequences: Sequence[TrainingSequence], term: Term, owner: Tensor) -> Tensor:

@@ -124,7 +124,7 @@ class _Handed:
         """
         verdicts = [r.verdict for r in self.group] if self.verdicts is None else self.verdicts.result()
         return [
-            rollout.judged(verdict, (number, rollout.group))
+            dataclasses.replace(rollout, verdict=verdict, group=(number, rollout.group))
             for rollout, verdict in zip(self.group, verdicts, strict=True)
         ]
 

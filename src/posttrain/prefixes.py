@@ -61,7 +61,8 @@ def _parts_texts(model: Any) -> bool:
     Measured once, with the weights as they are; what fails here would fail, or be wrong, in training.
     """
     tokens = torch.tensor([[1, 2, 3, 4, 5], [1, 2, 3, 6, 7]], device=model.device) % int(model.config.vocab_size)
-    together = _as_one_row(tokens, torch.full((2,), tokens.shape[1]), torch.zeros(2, dtype=torch.long))
+    lengths, group = (torch.full((2,), number, device=tokens.device) for number in (tokens.shape[1], 0))
+    together = _as_one_row(tokens, lengths, group)
     with torch.no_grad():
         apart = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
         model.set_attn_implementation(SHARED)

@@ -57,7 +57,7 @@ class Completion:
     """What an engine wrote after one prompt.
 
     Args:
-        tokens: Int["k"], the end-of-sequence token included when ``ended`` is ``"stop"``.
+        tokens: Int["k"], the end-of-sequence token included where it was written.
         logprobs: Float["k"], under the sampling policy at the sampling temperature (greedy: at temperature 1).
         stopped: whether the end-of-sequence token was written before the length ran out.
     """

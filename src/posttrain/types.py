@@ -153,27 +153,6 @@ class Rollout:
             raise ValueError(f"the rollout of example {self.example.id!r} has no score")
         return self.verdict.score
 
-    def judged(self, verdict: Verdict | None, group: Hashable) -> Rollout:
-        """The same with this verdict, as one of this group.
-
-        Written out, as are the changes of a training sequence: ``replace`` takes ten times as long, and a step has
-        thousands of them.
-        """
-        return Rollout(
-            self.example,
-            self.tokens,
-            self.origin,
-            self.behaviour_logprobs,
-            self.response,
-            self.temperature,
-            self.policy_version,
-            self.ended,
-            group,
-            self.labels,
-            verdict,
-            self.signals,
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class TrainingSequence:
@@ -207,15 +186,6 @@ class TrainingSequence:
     def group(self) -> Hashable:
         """The key of the rollouts this one is compared with; streams never mix."""
         return (self.stream, self.rollout.group)
-
-    def with_signals(self, signals: Mapping[str, Tensor]) -> TrainingSequence:
-        """The same with these signals too; of equal names the new one holds."""
-        known = {**self.signals, **signals}
-        return TrainingSequence(self.rollout, self.tokens, self.origin, self.stream, self.uid, known, self.weights)
-
-    def with_weights(self, weights: Mapping[str, Tensor]) -> TrainingSequence:
-        """The same with these weights alone."""
-        return TrainingSequence(self.rollout, self.tokens, self.origin, self.stream, self.uid, self.signals, weights)
 
 
 @dataclass(frozen=True, eq=False)

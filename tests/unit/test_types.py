@@ -1,17 +1,15 @@
 """Durations, demonstrations and the seeds of randomness."""
 
 import dataclasses
-from collections.abc import Sequence
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures.sequences import rollout, sequence
 from posttrain.durations import Fraction, Steps
 from posttrain.sampling import Sampling
-from posttrain.types import Demonstration, Origin, Progress, Verdict
+from posttrain.types import Demonstration, Progress, Verdict
 
 NOW = Progress(3, 10, seed=7, scope=("stage",))
 
@@ -75,23 +73,3 @@ def test_every_key_is_a_seed_that_torch_accepts(seed: int, step: int, name: str)
 @pytest.mark.parametrize(("score", "correct"), [(1.0, True), (0.99, False), (0.0, False), (-2.0, False), (None, None)])
 def test_only_the_full_score_is_correct_and_what_nobody_judged_is_neither(score, correct) -> None:
     assert Verdict(score, "why", valid=True).correct is correct
-
-
-def unlike(made: object, names: Sequence[str]) -> object:
-    """Every field but these is an object of its own."""
-    changed = {f.name: object() for f in dataclasses.fields(made) if f.name not in names}
-    return dataclasses.replace(made, **changed)
-
-
-def test_a_judged_rollout_is_the_same_but_for_verdict_and_group() -> None:
-    before, verdict = unlike(rollout([1, 2], [Origin.PROMPT, Origin.SAMPLED]), ()), Verdict(1.0, "", True)
-    assert vars(before.judged(verdict, 7)) == vars(dataclasses.replace(before, verdict=verdict, group=7))
-
-
-def test_a_changed_sequence_is_the_same_but_for_what_changed() -> None:
-    before = unlike(sequence([1, 2], [Origin.PROMPT, Origin.SAMPLED], a=1.0), ("signals",))
-    values, ones = torch.ones(2), torch.ones(2)
-    after, weighed = before.with_signals({"b": values}), before.with_weights({"c": ones})
-    assert vars(after) == {**vars(before), "signals": {**before.signals, "b": values}}
-    assert vars(weighed) == {**vars(before), "weights": {"c": ones}}
-    assert before.with_signals({"a": values}).signals["a"] is values

@@ -20,7 +20,7 @@ from posttrain.engines.draws import sample
 from posttrain.engines.passes import read_prompts
 from posttrain.engines.rows import Rows
 from posttrain.engines.shared_prompts import SharedPrompts
-from posttrain.engines.steps import CudaGraphs, Directly, Recorded, Recorder, Steps
+from posttrain.engines.steps import Directly, Recorded, Recorder, Steps, can_be_recorded, cuda_graph
 from posttrain.engines.twins import Twin
 from posttrain.policy import Policy, autocast
 from posttrain.prefixes import reads_shared_prompts
@@ -109,9 +109,8 @@ class HuggingFaceEngine:
                 yield chosen[place], completions
 
     def _steps(self, policy: Policy) -> Steps:
-        if self._record is None and policy.device.type == "cuda":
-            self._record = CudaGraphs()
-        return Directly(policy) if self._record is None else Recorded(policy, self._record)
+        record = cuda_graph if self._record is None and policy.device.type == "cuda" else self._record
+        return Recorded(policy, record) if record is not None and can_be_recorded(policy.model) else Directly(policy)
 
     def _batches(self, prompts: Sequence[Tensor], n: int, max_new_tokens: int) -> Iterator[list[int]]:
         """Indices of prompts that are decoded together, shortest first, so that little is padding."""

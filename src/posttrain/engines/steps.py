@@ -17,6 +17,7 @@ from posttrain.engines.cursors import Cursor, DeviceCursor, ProgramCursor
 from posttrain.engines.passes import read, read_sharing
 from posttrain.engines.rows import Rows
 from posttrain.policy import Policy
+from posttrain.prefixes import reads_shared_prompts
 
 Recorder = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
 """Takes note of what a step does to tensors, and returns how to have it done again; the step may be done, or not."""
@@ -69,11 +70,10 @@ class Directly:
 class Recorded:
     """The first step with tensors in new places is taken kernel by kernel, the second is recorded, others are played.
 
-    Only rows that share their prompts stand in buffers of which this is true; all else is done directly. The logits of
-    a step are overwritten by the next.
+    The logits of a step are overwritten by the next.
 
     Args:
-        policy: reads.
+        policy: reads; its model :func:`can_be_recorded`.
         record: how steps are recorded.
     """
 
@@ -92,8 +92,7 @@ class Recorded:
 
     def __call__(self, token: Tensor, rows: Rows) -> Tensor:
         """See :class:`Steps`."""
-        if rows.shared is None:
-            return self._directly(token, rows)
+        assert rows.shared is not None
         rows.shared.make_room()
         if self._layout != rows.shared.layout:
             self._layout, self._again = rows.shared.layout, None
@@ -122,22 +121,26 @@ class Recorded:
         return self._record(step)
 
 
-class CudaGraphs:
-    """Records for NVIDIA's GPUs; all recordings take their memory from one pool, one after the other."""
+def can_be_recorded(model: Any) -> bool:
+    """Whether a step of the model does the same whatever the numbers are.
 
-    def __init__(self) -> None:
-        self._pool: Any = None
+    Not where rows have no buffers that stay, nor where rotations depend on the longest position, which the program asks
+    the device for.
+    """
+    rope = getattr(model.config, "rope_parameters", None) or {}
+    kinds = {rope.get("rope_type"), *(of.get("rope_type") for of in rope.values() if isinstance(of, dict))}
+    return reads_shared_prompts(model) and "dynamic" not in kinds
 
-    def __call__(self, step: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        """See :data:`Recorder`; the step is not done."""
-        if self._pool is None:
-            self._pool = torch.cuda.graph_pool_handle()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
-            logits = step()
 
-        def again() -> Tensor:
-            graph.replay()
-            return logits
+def cuda_graph(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """Records for NVIDIA's GPUs, in memory of its own; the step is not done. See :data:`Recorder`."""
+    graph = torch.cuda.CUDAGraph()
+    # Rewards may use the device in other threads meanwhile.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        logits = step()
 
-        return again
+    def again() -> Tensor:
+        graph.replay()
+        return logits
+
+    return again

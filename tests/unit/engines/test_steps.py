@@ -116,6 +116,14 @@ def test_the_test_sees_a_place_that_only_the_program_knows(monkeypatch: pytest.M
     assert [c.tokens.tolist() for c in usual] != [c.tokens.tolist() for c in played]
 
 
+def test_a_model_whose_rotations_depend_on_the_longest_position_is_not_recorded() -> None:
+    policy = tiny_policy(context=NEW + 10)
+    choose_attention(policy.model)
+    assert steps.can_be_recorded(policy.model)
+    policy.model.config.rope_parameters = {**policy.model.config.rope_parameters, "rope_type": "dynamic"}
+    assert not steps.can_be_recorded(policy.model)
+
+
 @pytest.mark.parametrize("made", [ProgramCursor, lambda: DeviceCursor(9, torch.device("cpu"))])
 def test_a_cursor_writes_at_its_place_and_hides_what_lies_behind(made: Callable[[], ProgramCursor]) -> None:
     cursor = made()
