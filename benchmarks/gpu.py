@@ -11,7 +11,8 @@ import argparse
 import json
 import os
 import statistics
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from benchmarks.harness import HERE
 from benchmarks.limits import fastest, needed
 from benchmarks.machine import facts
 from benchmarks.models import SIZES, Size, model_folder
+from benchmarks.page import write_page
 from benchmarks.works import dense, work
 from posttrain.loading import load_policy
 from posttrain.policy import Policy
@@ -58,17 +60,22 @@ def bytes_per_second(device: torch.device, size: int = COPIED_BYTES) -> float:
     return size / seconds(lambda: target.copy_(source), device)
 
 
-def rounds(*measures: Callable[[], dict[str, float]]) -> list[list[float]]:
-    """Seconds of each in every round, taking turns."""
-    for _ in range(WARM_UP):
-        for measure in measures:
-            measure()
-    return [[measure()["seconds"] for measure in measures] for _ in range(ROUNDS)]
+def rounds(device: torch.device, *measures: Callable[[], object]) -> list[list[float]]:
+    """Seconds of each in every round, taking turns, until the device has done it."""
+
+    def once(measure: Callable[[], object]) -> float:
+        began = time.perf_counter()
+        measure()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - began
+
+    return [[once(measure) for measure in measures] for _ in range(WARM_UP + ROUNDS)][WARM_UP:]
 
 
 def supervised(size: Size, policy: Policy, runtime: LocalRuntime, one: Work) -> dict[str, Any]:
     """Operations of the step's products per second, as a share of the device's."""
-    took = [own for (own,) in rounds(repetition(one, policy, runtime))]
+    took = [own for (own,) in rounds(runtime.device, repetition(one, policy, runtime))]
     operations = sum(product.operations for product in needed(one, size).products)
     peak = operations_per_second(runtime.device)
     share = operations / statistics.median(took) / peak
@@ -76,8 +83,8 @@ def supervised(size: Size, policy: Policy, runtime: LocalRuntime, one: Work) -> 
 
 
 def sampled(size: Size, policy: Policy, runtime: LocalRuntime, one: Work) -> dict[str, Any]:
-    """The least time of its reads, weights and every row's keys and values, as a share of the time it took."""
-    took = [own for (own,) in rounds(repetition(one, policy, runtime))]
+    """The least time of its reads, of weights, keys and values, as a share of the time it took."""
+    took = [own for (own,) in rounds(runtime.device, repetition(one, policy, runtime))]
     counted, bandwidth = needed(one, size), bytes_per_second(runtime.device)
     bound = counted.turns_count * counted.turn_bytes / bandwidth
     share = bound / statistics.median(took)
@@ -86,23 +93,20 @@ def sampled(size: Size, policy: Policy, runtime: LocalRuntime, one: Work) -> dic
 
 def reinforced(policy: Policy, runtime: LocalRuntime, one: Work) -> dict[str, Any]:
     """How many times as long the step takes around ``generate``."""
-    took = rounds(training(one, policy, runtime), training(one, policy, runtime, engine=Generating()))
+    steps = training(one, policy, runtime), training(one, policy, runtime, engine=Generating())
+    took = rounds(runtime.device, *steps)
     ratios = [theirs / own for own, theirs in took]
     return {"work": one.name, "seconds": took, "ratios": ratios, "ratio": statistics.median(ratios)}
 
 
-def measure(size: Size, runtime: LocalRuntime, lengths: tuple[int, int], prompts: int) -> dict[str, Any]:
-    """All three."""
-    policy = load_policy(str(model_folder(size)), runtime)
-    device = runtime.device
-    return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "supervised": supervised(size, policy, runtime, work("sft", size.name, lengths, prompts)),
-        "sampled": sampled(size, policy, runtime, work("sampling", size.name, lengths, prompts, 8)),
-        "reinforced": reinforced(policy, runtime, dense(size.name, lengths, prompts, 8)),
-        "torch": torch.__version__,
-        "machine": facts(os.sched_getaffinity(0)),
-    }
+def parts(size: Size, runtime: LocalRuntime, lengths: tuple[int, int], prompts: int) -> Iterator[dict[str, Any]]:
+    """Where it is measured, then one measurement after the other, so that none is lost if a later one fails."""
+    policy, device = load_policy(str(model_folder(size)), runtime), runtime.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    yield {"device": name, "torch": torch.__version__, "machine": facts(os.sched_getaffinity(0))}
+    yield {"supervised": supervised(size, policy, runtime, work("sft", size.name, lengths, prompts))}
+    yield {"sampled": sampled(size, policy, runtime, work("sampling", size.name, lengths, prompts, 8))}
+    yield {"reinforced": reinforced(policy, runtime, dense(size.name, lengths, prompts, 8))}
 
 
 def main() -> None:
@@ -113,11 +117,12 @@ def main() -> None:
     given = parser.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("there is no GPU that torch can use here; `make bench` measures on a CPU")
-    found = measure(SIZES["0.5B"], local_runtime("bfloat16"), tuple(given.tokens), given.prompts)
-    FILE.write_text(json.dumps(found, indent=1) + "\n")
-    for name in ("supervised", "sampled"):
-        print(f"{name}: {found[name]['share']:.0%} of the limit")
-    print(f"reinforced: {found['reinforced']['ratio']:.1f} times as fast as around generate")
+    found: dict[str, Any] = {}
+    for part in parts(SIZES["0.5B"], local_runtime("bfloat16"), tuple(given.tokens), given.prompts):
+        found |= part
+        FILE.write_text(json.dumps(found, indent=1) + "\n")
+        print(json.dumps(part), flush=True)
+    write_page()
 
 
 if __name__ == "__main__":

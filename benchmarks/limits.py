@@ -55,7 +55,7 @@ class Needed:
     Args:
         products: with a gradient and without.
         turns: products of one turn of sampling, each as often as there are turns.
-        turn_bytes: weights, and keys and values in the middle of the completion, that a turn reads.
+        turn_bytes: weights, and keys and values in the middle of the completion, that a turn reads, a prompt's once.
         turns_count: of turns.
         update_bytes: that an update reads and writes.
     """
@@ -85,8 +85,9 @@ def needed(work: Work, size: Size) -> Needed:
         turns = layers(size, work.rows, written - 1)
         turns += [Product(work.rows, size.width, size.vocabulary, written - 1)]
     weights = size.layers * sum(k * n for k, n in matrices(size)) + size.vocabulary * size.width
-    middle = work.prompt_tokens + work.hint_tokens + written // 2
-    remembered = work.rows * middle * size.layers * 2 * key_value_width(size)
+    # Rows of a prompt share its keys and values; of their own they have half of what they come to, on average.
+    before = work.prompts * (work.prompt_tokens + work.hint_tokens)
+    remembered = (before + work.rows * (written // 2)) * size.layers * 2 * key_value_width(size)
     update = BYTES_PER_UPDATE * weights if trained else 0
     return Needed(products, turns, BYTES_PER_WEIGHT * (weights + remembered), written - 1 if turns else 0, update)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Generator, Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from posttrain.engines.twins import Twin
 from posttrain.policy import Policy, autocast
@@ -13,11 +14,38 @@ from posttrain.sampling import Completion, Sampling
 from posttrain.token_logprobs import token_logprobs
 
 
+class Noting(LogitsProcessor):
+    """Notes the log-probability of every token that was chosen: of each, when the next one is asked for.
+
+    Args:
+        temperature: at which they are chosen.
+    """
+
+    def __init__(self, temperature: float) -> None:
+        self._temperature = temperature
+        self._last: Tensor | None = None
+        self._columns: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Int["r l"], Float["r v"] -> the same scores."""
+        self._note(input_ids)
+        self._last = scores
+        return scores
+
+    def _note(self, tokens: Tensor) -> None:
+        if self._last is not None:
+            self._columns.append(token_logprobs(self._last.float() / self._temperature, tokens[:, -1]))
+
+    def of(self, sequences: Tensor) -> Tensor:
+        """Int["r l"] -> Float["r k"]: of all that was written."""
+        self._note(sequences)
+        return torch.stack(self._columns, 1)
+
+
 class Generating:
     """Samples with ``generate`` of transformers, all prompts in one batch, with the weights in the products' type.
 
-    Prompts are equally long, and nothing ends early: what the models of these benchmarks write. The logits that
-    ``generate`` saw are kept by it, which is what log-probabilities of the samples cost least with.
+    Prompts are equally long, and nothing ends early: what the models of these benchmarks write.
     """
 
     def __init__(self) -> None:
@@ -40,15 +68,14 @@ class Generating:
         policy, n = self._twin.policy, completions_per_prompt
         given = torch.stack(list(prompts)).to(policy.device)
         with torch.no_grad(), autocast(policy):
-            found = policy.model.generate(
+            noting = Noting(sampling.temperature)
+            sequences = policy.model.generate(
                 given, attention_mask=torch.ones_like(given), do_sample=True, temperature=sampling.temperature,
                 top_k=0, top_p=1.0, max_new_tokens=sampling.max_new_tokens, num_return_sequences=n,
-                pad_token_id=policy.text.end, return_dict_in_generate=True, output_logits=True,
+                pad_token_id=policy.text.end, logits_processor=LogitsProcessorList([noting]),
             )  # fmt: skip
-            tokens = found.sequences[:, given.shape[1] :]
-            tempered = (logits.float() / sampling.temperature for logits in found.logits)
-            columns = [token_logprobs(logits, column) for logits, column in zip(tempered, tokens.unbind(1))]
-        logprobs = torch.stack(columns, 1)
+            logprobs = noting.of(sequences)
+        tokens = sequences[:, given.shape[1] :]
         written = [Completion(row, values, stopped=False) for row, values in zip(tokens.cpu(), logprobs.cpu())]
         return [written[at : at + n] for at in range(0, len(written), n)]
 

@@ -1,11 +1,12 @@
 """What is measured on a GPU, in small and on a CPU: that it counts what it says, not how fast it is."""
 
+import json
 import math
 
 import pytest
 import torch
 
-from benchmarks import gpu, models
+from benchmarks import gpu, models, page
 from benchmarks.contestants.with_generate import Generating
 from benchmarks.works import SIZES
 from fixtures.sequences import continued
@@ -27,16 +28,25 @@ def toy(tmp_path, monkeypatch):
     return TOY
 
 
-def test_every_share_is_what_was_counted_over_what_it_took(toy, monkeypatch):
+def test_every_share_is_what_was_counted_over_what_it_took(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "ROUNDS", 1)
     monkeypatch.setattr(gpu, "WARM_UP", 0)
     monkeypatch.setattr(gpu, "operations_per_second", lambda device: 1e9)
     monkeypatch.setattr(gpu, "bytes_per_second", lambda device: 1e9)
-    found = gpu.measure(toy, local_runtime("float32", "cpu"), (5, 4), 2)
+    found = {}
+    for part in gpu.parts(toy, local_runtime("float32", "cpu"), (5, 4), 2):
+        found |= part
+    assert page_with(found, tmp_path, monkeypatch).count("toy") == 3
     step, text, around = found["supervised"], found["sampled"], found["reinforced"]
     assert math.isclose(step["share"], step["operations"] / 1e9 / step["seconds"][0])
     assert math.isclose(text["share"], text["bound"] / text["seconds"][0])
     assert math.isclose(around["ratio"], around["seconds"][0][1] / around["seconds"][0][0])
+
+
+def page_with(found, folder, monkeypatch):
+    monkeypatch.setattr(page, "RESULTS", folder)
+    (folder / "gpu.json").write_text(json.dumps(found))
+    return "\n".join(page.gpu())
 
 
 def test_rates_of_the_device_are_of_what_was_done():

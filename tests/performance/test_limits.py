@@ -39,7 +39,7 @@ def test_a_reinforced_step_samples_and_learns_from_live_groups_only():
 def test_sampling_alone_updates_nothing():
     counted = needed(Work("sampling", "sampling", "toy", 32, 6, 4, 5, 2), SIZE)
     assert counted.update_bytes == 0
-    assert counted.turn_bytes == 2 * (3 * LAYER + 32 * 8 + 10 * 8 * 3 * 2 * 4)
+    assert counted.turn_bytes == 2 * (3 * LAYER + 32 * 8 + (5 * 6 + 10 * 2) * 3 * 2 * 4)
 
 
 def test_gradients_are_two_more_products_of_the_same_size():
