@@ -105,7 +105,8 @@ class Masked:
 class OneMasked:
     """One token, drawn anew in every step: for texts of a few tokens, of which a rate would mask all or nothing.
 
-    The form of a study of MFT on facts of three tokens (The Illusion of Latent Generalization, 2026).
+    The form of a study of MFT on facts of three tokens ("The Illusion of Latent Generalization: Bi-directionality and
+    the Reversal Curse", 2026).
 
     Args:
         first: the first token that may be masked, counted from 0; with 1, what a text begins with is always shown.
