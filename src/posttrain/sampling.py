@@ -65,24 +65,3 @@ class Completion:
     tokens: Tensor
     logprobs: Tensor
     stopped: bool
-
-
-def refuse_no_training(prompts: int, rollouts: int, learning_rate: float, temperature: float, longest: int) -> None:
-    """Refuse settings of a stage on sampled answers that could only fail later.
-
-    Args:
-        prompts: per step.
-        rollouts: per prompt.
-        learning_rate: of the updates.
-        temperature: of sampling.
-        longest: continuation in tokens.
-
-    Raises:
-        ValueError: one of them is impossible.
-    """
-    if prompts < 1 or rollouts < 1:
-        raise ValueError("prompts_per_step and rollouts_per_prompt must be at least 1")
-    if learning_rate < 0:
-        raise ValueError(f"learning_rate cannot be negative, got {learning_rate}")
-    if temperature <= 0 or longest < 1:
-        raise ValueError("sampling needs a temperature above 0 and max_new_tokens of at least 1")

@@ -47,7 +47,7 @@ from posttrain.objectives.value import ClippedValue
 from posttrain.protocols import Credit, Term
 from posttrain.recipe import Recipe
 from posttrain.rollouts.on_policy import OnPolicy
-from posttrain.sampling import Sampling, refuse_no_training
+from posttrain.sampling import Sampling
 from posttrain.stage import AdamW, Problems, Stage, Stream
 from posttrain.types import Origin
 
@@ -94,8 +94,12 @@ class ActorCritic:
 
     def __post_init__(self) -> None:
         """Refuse what could only fail later."""
-        rates = self.learning_rate, self.temperature
-        refuse_no_training(self.prompts_per_step, self.rollouts_per_prompt, *rates, self.max_new_tokens)
+        if self.prompts_per_step < 1 or self.rollouts_per_prompt < 1:
+            raise ValueError("prompts_per_step and rollouts_per_prompt must be at least 1")
+        if self.learning_rate < 0:
+            raise ValueError(f"learning_rate cannot be negative, got {self.learning_rate}")
+        if self.temperature <= 0 or self.max_new_tokens < 1:
+            raise ValueError("sampling needs a temperature above 0 and max_new_tokens of at least 1")
 
 
 def answers(problems: Problems, credit: Credit, settings: ActorCritic) -> Stream:
