@@ -24,9 +24,8 @@ FITNESS = ROOT / "src" / "posttrain" / "embedded" / "model" / "fitness.json"
 HEAD = """# Claims
 
 Every number on this page was measured by the command beside it and is generated from the files in `results/` by
-`python claims/page.py`. `make claims` measures the short claims again, with the settings chosen before and within 90
-minutes on two cores, `make claims-long` the long ones; `make claims-tune` tunes all arms anew first. Nothing here was
-measured on a GPU.
+`python claims/page.py`. `make claims` measures the short claims again with the settings chosen before, `make
+claims-long` the long ones; `make claims-tune` tunes all arms anew first. Nothing here was measured on a GPU.
 
 Arms are tuned on the validation split with seeds of their own, then measured on held-out problems, greedily, from
 scratch, without hints. Intervals of differences are 95% percentile intervals of a bootstrap over seeds and problems,

@@ -134,9 +134,9 @@ PUBLISHED = (
             "guess who lies, the others look for contradictions seven or nine times in ten. Few end with an answer "
             "block, and greedily the base never does, so that its greedy accuracy is a matter of form; sampled, it is "
             "right in 0.8%. What is learnt is the published wording and the block.",
-            "Most wrong answers at the end name somebody twice and somebody else not at all, as the base does not copy "
-            "names reliably. Fewer are right than if everybody were named and every role guessed: that would be 4.8%, "
-            "by the numbers of people in the file.",
+            "Most wrong answers at the end do not give everybody one role, as the base does not copy names reliably. "
+            "Fewer are right than if everybody were named and every role guessed: that would be 4.8%, by the numbers "
+            "of people in the file.",
             "With hints of middle length sampled answers lose their form, as two ways of speaking mix, and find it "
             "again when hints are gone. A base that spoke in words of its own altogether lost it for good, however "
             "hard it imitated, and another with the wordings of many writers as well; of these no results are kept.",

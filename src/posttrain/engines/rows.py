@@ -52,14 +52,16 @@ class Rows:
         if rows.numel() > leaving * len(alive):
             return None
         device = self.alive.device
-        prompts_there, rows_there = prompts.to(device), rows.to(device)
+        rows_there = rows.to(device)
+        chosen = rows_there.flatten()
         if self.shared is not None:
-            self.shared.keep(prompts_there, rows_there)
-        self.rows_per_prompt, rows_there = rows.shape[1], rows_there.flatten()
-        for layer in [] if self.shared is not None else self.cache.layers:
-            keep_rows(layer, rows_there)
-        self.index, self.mask, self.position = self.index[rows_there], self.mask[rows_there], self.position[rows_there]
-        self.uniforms, self.alive = self.uniforms[rows_there], self.alive[rows_there]
+            self.shared.keep(prompts.to(device), rows_there)
+        else:
+            for layer in self.cache.layers:
+                keep_rows(layer, chosen)
+        self.rows_per_prompt = rows.shape[1]
+        self.index, self.mask, self.position = self.index[chosen], self.mask[chosen], self.position[chosen]
+        self.uniforms, self.alive = self.uniforms[chosen], self.alive[chosen]
         return rows.flatten()
 
 
