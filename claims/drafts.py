@@ -19,7 +19,7 @@ from pathlib import Path
 
 from quantities import default_task
 
-from posttrain.methods.tldr import ThreeLevels
+from posttrain.curation.levels import ThreeLevels
 
 PROBLEMS, MOST_DRAFTS = 3000, 4
 SIGNS = str.maketrans("wxyz", ",->|")

@@ -18,8 +18,8 @@ from measures import Outcome, Pairs
 from measuring import ROOT, entry
 from quantities import Problems, answers, correct, default_task, tokens
 
+from posttrain.curation.levels import at_level
 from posttrain.loading import load_policy
-from posttrain.methods.tldr import at_level
 from posttrain.runs import folder
 from posttrain.runtime import local_runtime
 from posttrain.types import Example, Split, Verdict

@@ -17,7 +17,7 @@ from posttrain.durations import Fraction
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.loading import load_policy
 from posttrain.loop import one_step, start
-from posttrain.methods import rft, sft, uft
+from posttrain.methods import rft, uft
 from posttrain.policy import Policy
 from posttrain.protocols import Engine
 from posttrain.rewards.verified import Verified
@@ -25,6 +25,7 @@ from posttrain.rollouts.hints import BinomialCosine
 from posttrain.runtime import LocalRuntime, local_runtime
 from posttrain.sampling import Sampling
 from posttrain.stage import Problems, Stage
+from posttrain.stages import reinforced, supervised
 from posttrain.types import Demonstration, Example, Verdict
 
 WHOLE_HINT = BinomialCosine(start=1.0, end=1.0, hinted=Fraction(1.0))
@@ -77,8 +78,8 @@ def stage(work: Work, data_set: Sequence[Example] | None = None) -> Stage:
     chosen = tuple(examples(work, work.prompts)) if data_set is None else data_set
     problems = Problems(chosen, verify, Verified(verify))
     if work.kind == "sft":
-        return sft.stage(problems, 1, sft.Supervision(prompts_per_step=work.prompts, learning_rate=0.0))
-    settings = rft.Reinforcement(
+        return supervised.stage(problems, 1, supervised.Supervision(prompts_per_step=work.prompts, learning_rate=0.0))
+    settings = reinforced.Reinforcement(
         prompts_per_step=work.prompts, rollouts_per_prompt=work.completions, groups_per_update=None, learning_rate=0.0,
         max_new_tokens=work.completion_tokens - work.hint_tokens, kl_coefficient=0.0, entropy=0.0,
     )  # fmt: skip

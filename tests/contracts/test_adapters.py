@@ -22,13 +22,13 @@ from posttrain.errors import UserError
 from posttrain.frozen import AdapterOff
 from posttrain.loading import load_policy
 from posttrain.loop import Session, finish, start, train
-from posttrain.methods import sft
 from posttrain.objectives.kl import ExactKl
 from posttrain.policy import Policy
 from posttrain.protocols import Attached, Term
 from posttrain.recipe import Recipe
 from posttrain.runs import checkpoint
 from posttrain.stage import Stage
+from posttrain.stages import supervised
 from posttrain.types import Origin
 from posttrain.weights.snapshots import Keep
 from tolerances import FLOAT32_MODEL, MODEL, VISIBLE
@@ -188,7 +188,7 @@ def test_layers_that_it_does_not_know_are_refused_before_anything_is_changed(cas
 
 def adapted_stage(case: Case, **frozen: object) -> Stage:
     """Imitation with an exact divergence, so that the reference is run inside the step of the policy."""
-    stage = sft.stage(toy_problems(), 3, dataclasses.replace(SMALL_SUPERVISION, learning_rate=1e-2))
+    stage = supervised.stage(toy_problems(), 3, dataclasses.replace(SMALL_SUPERVISION, learning_rate=1e-2))
     near = Term("kl", ExactKl(), frozenset({Origin.GIVEN}), PerToken(), 0.5)
     chosen = {"frozen": frozen} if frozen else {}
     return dataclasses.replace(stage, terms=(*stage.terms, near), adapter=case.construct(), **chosen)

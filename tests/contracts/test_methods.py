@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from fixtures.code_lines import code_lines
 from fixtures.models import Stranger, tiny_policy, weights
 from fixtures.tools import byte_policy, tool_problems
 from fixtures.toy import toy_problems
@@ -20,15 +21,16 @@ from fixtures.training import (
     run_recipe,
 )
 from fixtures.walking import modules
+from posttrain.curation.levels import ThreeLevels
 from posttrain.data.spool import Spool
 from posttrain.errors import UserError
-from posttrain.methods.tldr import ThreeLevels
 from posttrain.policy import Policy
 from posttrain.recipe import Later, Recipe
 from posttrain.rollouts.corrupted_copy import CorruptedCopy
 from posttrain.rollouts.corruption import Masked
 from posttrain.stage import Problems, Stage
 
+MOST_LINES_OF_CODE = 60
 METHODS = pytest.mark.parametrize("method", modules("methods"), ids=lambda module: module.__name__.rpartition(".")[2])
 SMALL_SETTINGS = {
     "reinforcement": SMALL,
@@ -75,6 +77,11 @@ def test_its_recipe_is_documented_and_takes_settings_by_name_only(method: Module
     assert all(s.kind is inspect.Parameter.KEYWORD_ONLY for s in settings)
     assert all(s.default is not inspect.Parameter.empty for s in settings)
     assert method.recipe.__doc__
+
+
+@METHODS
+def test_it_is_short(method: ModuleType) -> None:
+    assert code_lines(inspect.getsource(method)) <= MOST_LINES_OF_CODE
 
 
 @METHODS

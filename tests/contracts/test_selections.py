@@ -14,13 +14,13 @@ from fixtures.training import SMALL_SUPERVISION, prepared_stage, run
 from fixtures.walking import Case
 from posttrain.annotate import annotate
 from posttrain.batching import PerToken
-from posttrain.methods import sft
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.policy import Policy
 from posttrain.protocols import SelectionSession, Term
 from posttrain.rollouts.contrasts import Contrasts
 from posttrain.signals import role_and_quantity
 from posttrain.stage import Problems
+from posttrain.stages import supervised
 from posttrain.text import Text
 from posttrain.types import Origin, Progress, TrainingSequence
 
@@ -122,7 +122,7 @@ def test_it_is_a_frozen_value(case: Case) -> None:
 @SELECTIONS
 def test_the_loop_trains_on_what_it_chooses(case: Case, text: Text) -> None:
     examples = faulty_examples(12)
-    plain = sft.stage(Problems(examples, None, None), 2, SMALL_SUPERVISION)
+    plain = supervised.stage(Problems(examples, None, None), 2, SMALL_SUPERVISION)
     stream = dataclasses.replace(plain.streams[0], source=Contrasts())
     policy = tiny_policy()
     records = run(dataclasses.replace(plain, streams=(stream,), selection=case.construct()), policy)

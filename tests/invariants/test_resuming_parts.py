@@ -15,12 +15,12 @@ from posttrain.adapters.chosen import Chosen
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.heads import ValueHead
 from posttrain.loop import Session, start, train
-from posttrain.methods import rft
 from posttrain.policy import Policy
 from posttrain.recipe import Workspace
 from posttrain.rollouts.on_policy import OnPolicy
 from posttrain.runs import checkpoint
 from posttrain.stage import Stage
+from posttrain.stages import reinforced
 from posttrain.types import Example, Progress, TrainingSequence
 
 
@@ -57,7 +57,7 @@ class Turns:
 
 
 def stage() -> Stage:
-    made = rft.stage(toy_problems(), 5, SMALL, OnPolicy(3))
+    made = reinforced.stage(toy_problems(), 5, SMALL, OnPolicy(3))
     parts = {"selection": EveryOther(), "adapter": Chosen("mlp|norm"), "heads": {"value": ValueHead(2.0)}}
     return dataclasses.replace(made, **parts)
 

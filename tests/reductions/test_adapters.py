@@ -20,6 +20,7 @@ from posttrain.methods import lora, sft, ssf
 from posttrain.protocols import Adapter
 from posttrain.recipe import Recipe
 from posttrain.stage import AdamW
+from posttrain.stages import supervised
 from tolerances import GRADIENT
 
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -32,9 +33,9 @@ def after(recipe: Recipe) -> dict[str, Tensor]:
     return weights(policy)
 
 
-def supervised(adapter: Adapter, steps: int = 4, **settings: object) -> Recipe:
+def imitating(adapter: Adapter, steps: int = 4, **settings: object) -> Recipe:
     """Imitation without weight decay, which reaches some adapters and spares others."""
-    stage = sft.stage(toy_problems(), steps, FAST)
+    stage = supervised.stage(toy_problems(), steps, FAST)
     plain = {"adapter": adapter, "optimiser": AdamW(weight_decay=0.0), **settings}
     return Recipe((dataclasses.replace(stage, **plain),))
 
@@ -46,18 +47,18 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor], tolerance: float = 0
 
 
 def test_copies_of_the_norms_are_trained_as_the_norms_themselves() -> None:
-    equal(after(supervised(Norms())), after(supervised(Chosen("norm"))))
+    equal(after(imitating(Norms())), after(imitating(Chosen("norm"))))
 
 
 def test_scaling_every_output_is_ia3_on_every_output() -> None:
     scaled = Ssf(start="identity", shift="none", places=("linear",))
-    equal(after(supervised(scaled)), after(supervised(Ia3(outputs=LINEAR, inputs=()))), GRADIENT)
+    equal(after(imitating(scaled)), after(imitating(Ia3(outputs=LINEAR, inputs=()))), GRADIENT)
 
 
 def test_a_rank_stabilised_change_is_a_change_with_a_larger_alpha() -> None:
     equal(
-        after(supervised(Lora(rank=4, alpha=3.0, variant="rslora"))),
-        after(supervised(Lora(rank=4, alpha=6.0))),
+        after(imitating(Lora(rank=4, alpha=3.0, variant="rslora"))),
+        after(imitating(Lora(rank=4, alpha=6.0))),
         GRADIENT,
     )
 
@@ -78,7 +79,7 @@ def test_a_change_of_full_rank_reaches_any_weight() -> None:
 
 @pytest.mark.parametrize("adapter", [Lora(), Lora(variant="rslora"), Ia3(), Norms(), Ssf(start="identity")], ids=str)
 def test_what_begins_as_the_model_and_does_not_move_leaves_the_model(adapter: Adapter) -> None:
-    for recipe in (supervised(adapter, steps=0), supervised(adapter, steps=2, learning_rate=0.0)):
+    for recipe in (imitating(adapter, steps=0), imitating(adapter, steps=2, learning_rate=0.0)):
         found, before = after(recipe), weights(float64_policy("qwen2"))
         assert all(torch.equal(found[name], before[name]) for name in before)
 
@@ -97,7 +98,7 @@ def test_the_method_is_imitation_with_its_adapter(method, adapter: Adapter) -> N
 @pytest.mark.parametrize("adapter", [Ssf(start="identity"), Ia3(), Norms()], ids=str)
 def test_factors_are_not_decayed(adapter: Adapter) -> None:
     """Where nothing but decay would move them, they stay where they began."""
-    stage = sft.stage(toy_problems(), 2, FAST)
+    stage = supervised.stage(toy_problems(), 2, FAST)
     silent = tuple(dataclasses.replace(term, coefficient=0.0) for term in stage.terms)
     still = dataclasses.replace(stage, terms=silent, adapter=adapter, optimiser=AdamW(weight_decay=0.5))
     found, before = after(Recipe((still,))), weights(float64_policy("qwen2"))
@@ -105,6 +106,6 @@ def test_factors_are_not_decayed(adapter: Adapter) -> None:
 
 
 def test_matrices_are_decayed() -> None:
-    recipes = [supervised(Lora(), optimiser=AdamW(weight_decay=decay)) for decay in (0.0, 0.5)]
+    recipes = [imitating(Lora(), optimiser=AdamW(weight_decay=decay)) for decay in (0.0, 0.5)]
     first, second = map(after, recipes)
     assert any(not torch.equal(first[name], second[name]) for name in first)

@@ -13,12 +13,12 @@ from fixtures.training import SMALL_PREFERENCES, continue_run, gradient_of, run,
 from posttrain.batching import PerConstant
 from posttrain.loop import start
 from posttrain.methods import dpo
-from posttrain.methods.dpo import Preferences
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.preference import BradleyTerry, SquaredMargin
 from posttrain.protocols import Term
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.stage import Problems, Stage, Stream
+from posttrain.stages.preference import Preferences
 from posttrain.types import Demonstration, Origin
 from tolerances import GRADIENT, VISIBLE
 

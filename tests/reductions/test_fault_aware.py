@@ -13,10 +13,11 @@ from fixtures.training import SMALL_SUPERVISION, RecordingRuntime, accumulate, r
 from posttrain.annotate import annotate
 from posttrain.batching import PerToken
 from posttrain.curation.faulty_pairs import Given
-from posttrain.methods import fait, sft
+from posttrain.methods import fait
 from posttrain.rollouts.contrasts import Contrasts
 from posttrain.selection.faults import ClippedRatio, FaultEmphasis, Logistic, RatioOfLosses, Static
 from posttrain.stage import Problems, Stage
+from posttrain.stages import supervised
 from posttrain.text import Text
 from posttrain.types import Example, Origin, Progress, Verdict
 from tolerances import GRADIENT, VISIBLE
@@ -48,7 +49,7 @@ def gradients(stage: Stage) -> list[Tensor]:
 
 
 def plain(examples: tuple[Example, ...]) -> list[Tensor]:
-    return gradients(sft.stage(problems(examples), STEPS, SMALL_SUPERVISION))
+    return gradients(supervised.stage(problems(examples), STEPS, SMALL_SUPERVISION))
 
 
 @STRENGTHS

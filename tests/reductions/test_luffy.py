@@ -14,8 +14,7 @@ from fixtures.training import SMALL, accumulate, gradient_of, recitation, run
 from posttrain.batching import PerConstant, PerToken, weigh
 from posttrain.collect import collect
 from posttrain.credit.group import Centred
-from posttrain.methods import luffy, rft, sft
-from posttrain.methods.sft import Supervision
+from posttrain.methods import luffy
 from posttrain.objectives.clipped import Clip, ClippedPolicy
 from posttrain.objectives.shaped import Logarithm, Power, Saturating, ShapedPolicy
 from posttrain.protocols import Term
@@ -23,6 +22,8 @@ from posttrain.recipe import Recipe
 from posttrain.rollouts.mixed import Mixed
 from posttrain.rollouts.on_policy import OnPolicy
 from posttrain.stage import Problems, Stage
+from posttrain.stages import reinforced, supervised
+from posttrain.stages.supervised import Supervision
 from posttrain.text import Text
 from posttrain.types import Example, Origin, Progress, TrainingSequence, Verdict
 from tolerances import GRADIENT, MODEL, ROUNDING, VISIBLE
@@ -70,7 +71,7 @@ def test_without_a_demonstration_it_is_reinforcement_bit_for_bit(objective: Clip
     settings = dataclasses.replace(LIKE_THE_PAPER, objective=objective, groups_per_update=4)
     source = Mixed((OnPolicy(2),))
     one = trained(from_source(guided(settings), source))
-    other, start = trained(rft.stage(toy_problems(), 3, settings, source)), weights(tiny_policy())
+    other, start = trained(reinforced.stage(toy_problems(), 3, settings, source)), weights(tiny_policy())
     assert all(torch.equal(one[name], other[name]) for name in start)
     assert not any(torch.equal(one[name], start[name]) for name in start)
 
@@ -131,8 +132,8 @@ def test_a_logarithm_with_advantage_one_is_supervision() -> None:
     (term,), (stream,) = stage.terms, stage.streams
     demonstrations = dataclasses.replace(stream, source=stream.source.sources[1], credit=Ones())
     alone = dataclasses.replace(stage, streams=(demonstrations,), terms=(dataclasses.replace(term, share=PerToken()),))
-    supervised = sft.stage(problems, 1, Supervision(prompts_per_step=8, warmup=0.0))
-    expected = gradient_of(supervised, tiny_policy())
+    imitated = supervised.stage(problems, 1, Supervision(prompts_per_step=8, warmup=0.0))
+    expected = gradient_of(imitated, tiny_policy())
     assert float(expected.norm()) > VISIBLE
     torch.testing.assert_close(first_gradient(alone), expected, rtol=GRADIENT, atol=GRADIENT)
 

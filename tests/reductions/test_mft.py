@@ -10,11 +10,12 @@ from fixtures.models import tiny_policy, weights
 from fixtures.toy import toy_problems
 from fixtures.training import SMALL_SUPERVISION, gradient_of, run
 from posttrain.batching import weigh
-from posttrain.methods import mft, sft
+from posttrain.methods import mft
 from posttrain.recipe import Recipe
 from posttrain.rollouts.corrupted_copy import CorruptedCopy
 from posttrain.rollouts.corruption import FixedRate, Masked, Replaced, UniformRate
 from posttrain.stage import Problems, Stage
+from posttrain.stages import supervised
 from posttrain.types import Demonstration, Example, Origin
 from tolerances import GRADIENT, ROUNDING, VISIBLE
 
@@ -47,8 +48,8 @@ def trained(stage: Stage) -> dict[str, Tensor]:
 
 def test_always_plain_it_is_supervision_bit_for_bit_but_for_the_schedule() -> None:
     stage = masked(copying(plain=1.0))
-    supervised = dataclasses.replace(sft.stage(toy_problems(), 3, WHOLE_SET), learning_rate=stage.learning_rate)
-    one, other, start = trained(stage), trained(supervised), weights(tiny_policy())
+    imitated = dataclasses.replace(supervised.stage(toy_problems(), 3, WHOLE_SET), learning_rate=stage.learning_rate)
+    one, other, start = trained(stage), trained(imitated), weights(tiny_policy())
     assert all(torch.equal(one[name], other[name]) for name in start)
     assert not any(torch.equal(one[name], start[name]) for name in start)
 
@@ -61,7 +62,7 @@ def shown(example: Example) -> Example:
 def test_without_masks_it_is_supervision_with_the_text_in_the_prompt_bit_for_bit() -> None:
     problems = toy_problems()
     copied = dataclasses.replace(problems, examples=tuple(map(shown, problems.examples)))
-    expected = gradient_of(sft.stage(copied, 1, WHOLE_SET), tiny_policy())
+    expected = gradient_of(supervised.stage(copied, 1, WHOLE_SET), tiny_policy())
     assert float(expected.norm()) > VISIBLE
     assert torch.equal(first_gradient(masked(copying(FixedRate(0.0)))), expected)
 

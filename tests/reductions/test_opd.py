@@ -26,12 +26,13 @@ from posttrain.errors import UserError
 from posttrain.forward import Forward
 from posttrain.frozen import AdapterOff, FromFolder, Remembered, Snapshot
 from posttrain.loop import start
-from posttrain.methods import opd, rft, sft
-from posttrain.methods.opd import Distillation, Sampled
+from posttrain.methods import opd, rft
 from posttrain.objectives.clipped import ClippedPolicy
 from posttrain.objectives.distil import ForwardKl, HardTarget, JensenShannon, ReverseKl
 from posttrain.protocols import Term
 from posttrain.stage import Problems, Stage
+from posttrain.stages import distilled, supervised
+from posttrain.stages.distilled import Distillation, Sampled
 from posttrain.types import Example, Origin, TrainingSequence, Verdict
 from posttrain.weights.snapshots import Keep
 from tolerances import GRADIENT, MODEL, ROUNDING, VISIBLE
@@ -48,8 +49,8 @@ def named(part: object) -> str:
 EVERY = pytest.mark.parametrize("divergence", DIVERGENCES, ids=named)
 
 
-def distilled(settings: Distillation = SMALL_DISTILLATION, steps: int = 2, teacher=Stranger()) -> Stage:
-    return opd.stage(toy_problems(), steps, settings, teacher)
+def taught(settings: Distillation = SMALL_DISTILLATION, steps: int = 2, teacher=Stranger()) -> Stage:
+    return distilled.stage(toy_problems(), steps, settings, teacher)
 
 
 # Answers of one token, of which everything is known.
@@ -113,14 +114,14 @@ def one_update(divergence, **changes) -> Distillation:
 
 @pytest.mark.parametrize("divergence", [Sampled(), ReverseKl(), ForwardKl(), JensenShannon()], ids=named)
 def test_a_student_that_is_its_teacher_has_nothing_to_learn(divergence) -> None:
-    itself, another = (distilled(one_update(divergence), 1, teacher) for teacher in (Snapshot(), Stranger()))
+    itself, another = (taught(one_update(divergence), 1, teacher) for teacher in (Snapshot(), Stranger()))
     assert float(gradient_of(itself, tiny_policy()).abs().max()) <= GRADIENT
     assert float(gradient_of(another, tiny_policy()).abs().max()) > VISIBLE
 
 
 def test_the_sampled_form_then_does_not_even_pass_the_model() -> None:
     policy = tiny_policy()
-    (record,) = run(distilled(one_update(Sampled()), 1, Snapshot()), policy)
+    (record,) = run(taught(one_update(Sampled()), 1, Snapshot()), policy)
     assert record.skipped == len(record.collection.sequences) == 12
     assert all(torch.equal(value, weights(policy)[name]) for name, value in weights(tiny_policy()).items())
 
@@ -164,7 +165,7 @@ def test_advantages_are_the_teachers_log_ratio_at_the_sampling_temperature(tempe
     seen = Noting()
     teacher = Stranger().start(tiny_policy(), {})
     settings = one_update(Sampled(objective=seen), temperature=temperature)
-    (record,) = run(distilled(settings, 1), tiny_policy())
+    (record,) = run(taught(settings, 1), tiny_policy())
     for made in record.collection.sequences:
         sampled = made.origin == int(Origin.SAMPLED)
         expected = torch.zeros(int(sampled.sum()), dtype=torch.float64)
@@ -178,7 +179,7 @@ def test_advantages_are_the_teachers_log_ratio_at_the_sampling_temperature(tempe
 
 @EVERY
 def test_the_teacher_never_moves_and_the_student_comes_nearer(divergence) -> None:
-    stage = distilled(dataclasses.replace(STILL, divergence=divergence, learning_rate=3e-3), 12)
+    stage = taught(dataclasses.replace(STILL, divergence=divergence, learning_rate=3e-3), 12)
     policy = tiny_policy()
     before = distance(tiny_policy(), stage)
     session = start(stage, policy, seed=0)
@@ -205,7 +206,7 @@ def distance(policy, stage: Stage) -> float:
 def test_several_updates_compare_with_the_student_of_before_the_first() -> None:
     one, two = Noting(), Noting()
     for passes, seen in ((1, one), (2, two)):
-        run(distilled(one_update(Sampled(objective=seen), passes_over_rollouts=passes), 1), tiny_policy())
+        run(taught(one_update(Sampled(objective=seen), passes_over_rollouts=passes), 1), tiny_policy())
     assert len(one.advantages) == 12
     assert all(torch.equal(value, two.advantages[uid]) for uid, value in one.advantages.items())
 
@@ -237,8 +238,8 @@ def test_distilled_then_reinforced_is_each_of_them() -> None:
     together, apart = tiny_policy(), tiny_policy()
     run_recipe(recipe, together)
     assert [stage.name for stage in recipe.stages] == ["supervised", "distilled", "reinforced"]
-    run(sft.stage(toy_problems(), 1, SMALL_SUPERVISION), apart)
-    run(distilled(), apart)
+    run(supervised.stage(toy_problems(), 1, SMALL_SUPERVISION), apart)
+    run(taught(), apart)
     run(rft.recipe(toy_problems(), steps=2, reinforcement=SMALL).stages[0], apart)
     assert all(torch.equal(value, weights(apart)[name]) for name, value in weights(together).items())
 

@@ -22,6 +22,7 @@ from posttrain.recipe import Recipe
 from posttrain.rollouts.hinted import Hinted
 from posttrain.rollouts.hints import NoHints, UniformHints
 from posttrain.stage import Problems, Stage, Stream
+from posttrain.stages import proximal
 from posttrain.types import Example, Origin, TrainingSequence, Verdict
 from tolerances import GRADIENT, ROUNDING, VISIBLE
 
@@ -170,7 +171,7 @@ def reverse_curriculum(law) -> Stage:
     problems = toy_problems()
     source = Hinted(ONCE.rollouts_per_prompt, law)
     stream = Stream("answers", problems.examples, source, ONCE.prompts_per_step, problems.reward, Gae())
-    return ppo.stage(stream, 2, ONCE)
+    return proximal.stage(stream, 2, ONCE)
 
 
 def test_from_the_question_alone_the_reverse_curriculum_is_ppo_bit_for_bit() -> None:

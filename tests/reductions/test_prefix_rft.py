@@ -13,7 +13,7 @@ from fixtures.training import SMALL, accumulate, gradient_of, run
 from posttrain.batching import PerConstant, PerToken
 from posttrain.credit.group import Centred
 from posttrain.credit.hint import HintAware
-from posttrain.methods import luffy, prefix_rft, rft
+from posttrain.methods import luffy, prefix_rft
 from posttrain.objectives.clipped import Clip, ClippedPolicy
 from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.shaped import Logarithm
@@ -25,6 +25,7 @@ from posttrain.rollouts.mixed import Mixed
 from posttrain.rollouts.on_policy import OnPolicy
 from posttrain.rollouts.windows import BetaWindow
 from posttrain.stage import Problems, Stage
+from posttrain.stages import reinforced
 from posttrain.types import Example, Origin, TrainingSequence, Verdict
 from tolerances import GRADIENT, VISIBLE
 
@@ -65,7 +66,7 @@ def trained(stage: Stage) -> dict[str, Tensor]:
 @pytest.mark.parametrize("hint_credit", [None, HintAware(Centred())], ids=str)
 def test_without_hints_it_is_reinforcement_over_as_many_answers_bit_for_bit(masked: float, hint_credit) -> None:
     settings = dataclasses.replace(LIKE_THE_PAPER, groups_per_update=4, kl_coefficient=0.001, entropy=0.001)
-    plain = rft.stage(toy_problems(), 3, settings, Mixed((OnPolicy(2), OnPolicy(1))))
+    plain = reinforced.stage(toy_problems(), 3, settings, Mixed((OnPolicy(2), OnPolicy(1))))
     one = trained(prefixed(settings, window=NoHints(), masked=masked, hint_credit=hint_credit))
     other, start = trained(plain), weights(tiny_policy())
     assert all(torch.equal(one[name], other[name]) for name in start)
@@ -73,7 +74,7 @@ def test_without_hints_it_is_reinforcement_over_as_many_answers_bit_for_bit(mask
 
 
 def test_with_hints_it_is_not() -> None:
-    plain = rft.stage(toy_problems(), 1, LIKE_THE_PAPER, Mixed((OnPolicy(2), OnPolicy(1))))
+    plain = reinforced.stage(toy_problems(), 1, LIKE_THE_PAPER, Mixed((OnPolicy(2), OnPolicy(1))))
     assert float((first_gradient(prefixed(window=HALF)) - first_gradient(plain)).norm()) > VISIBLE
 
 
@@ -93,7 +94,7 @@ def test_a_window_at_one_has_the_groups_of_off_policy_guidance_and_its_unshaped_
 
 def test_a_fully_masked_hint_only_conditions_what_follows() -> None:
     source = Mixed((OnPolicy(2), HintedByToken(1, HALF)))
-    conditioned = rft.stage(toy_problems(), 1, LIKE_THE_PAPER, source)  # given tokens are in no term
+    conditioned = reinforced.stage(toy_problems(), 1, LIKE_THE_PAPER, source)  # given tokens are in no term
     expected = first_gradient(conditioned)
     assert float(expected.norm()) > VISIBLE
     torch.testing.assert_close(

@@ -13,14 +13,15 @@ from fixtures.training import SMALL_SUPERVISION, RecordingRuntime, accumulate, c
 from posttrain.annotate import annotate
 from posttrain.batching import PerSequence, PerToken
 from posttrain.loop import start
-from posttrain.methods import q_tuning, sft, uds
-from posttrain.methods.sft import Supervision
+from posttrain.methods import q_tuning, uds
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.selection.baselines import AtRandom, HighestLoss
 from posttrain.selection.candidates import Quota
 from posttrain.selection.quadrants import Quadrants
 from posttrain.selection.utility_diversity import UtilityDiversity
 from posttrain.stage import Stage
+from posttrain.stages import supervised
+from posttrain.stages.supervised import Supervision
 from posttrain.text import Text
 from posttrain.types import Progress, TrainingSequence
 from tolerances import GRADIENT, VISIBLE
@@ -48,8 +49,8 @@ def same(one: Stage, other: Stage) -> None:
     assert losses == other_losses
 
 
-def supervised(supervision: Supervision = EIGHT) -> Stage:
-    return sft.stage(toy_problems(20), STEPS, supervision)
+def imitating(supervision: Supervision = EIGHT) -> Stage:
+    return supervised.stage(toy_problems(20), STEPS, supervision)
 
 
 @pytest.mark.parametrize(
@@ -58,12 +59,12 @@ def supervised(supervision: Supervision = EIGHT) -> Stage:
     ids=lambda s: type(s).__name__,
 )
 def test_keeping_every_candidate_is_supervised_fine_tuning(selection) -> None:
-    same(only(uds.recipe(toy_problems(20), steps=STEPS, selection=selection, supervision=EIGHT)), supervised())
+    same(only(uds.recipe(toy_problems(20), steps=STEPS, selection=selection, supervision=EIGHT)), imitating())
 
 
 def test_choosing_some_is_not() -> None:
     stage = only(uds.recipe(toy_problems(20), steps=STEPS, supervision=EIGHT))
-    (first, *_), (plain, *_) = trained(stage)[0], trained(supervised())[0]
+    (first, *_), (plain, *_) = trained(stage)[0], trained(imitating())[0]
     assert float((first - plain).norm()) > VISIBLE
 
 
@@ -84,7 +85,7 @@ def test_every_baseline_has_the_same_budget() -> None:
 def test_of_a_selection_only_the_chosen_tokens_are_trained_and_all_are_paid_for() -> None:
     chosen, plain = (
         start(stage, tiny_policy(), seed=0)
-        for stage in (only(uds.recipe(toy_problems(20), steps=STEPS, supervision=EIGHT)), supervised())
+        for stage in (only(uds.recipe(toy_problems(20), steps=STEPS, supervision=EIGHT)), imitating())
     )
     for session in (chosen, plain):
         continue_run(session)
@@ -101,7 +102,7 @@ def test_pruning_nothing_is_supervised_fine_tuning(settings: dict[str, str], sha
     selection = Quadrants(samples=1.0, tokens=1.0, **settings)
     weighted = dataclasses.replace(EIGHT, share=share("weights"))
     pruned = only(q_tuning.recipe(toy_problems(20), steps=STEPS, selection=selection, supervision=weighted))
-    same(pruned, supervised(dataclasses.replace(EIGHT, share=share())))
+    same(pruned, imitating(dataclasses.replace(EIGHT, share=share())))
 
 
 def pruned(text: Text, **settings: float) -> tuple[list[TrainingSequence], list[TrainingSequence]]:

@@ -20,10 +20,11 @@ from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.errors import UserError
 from posttrain.forward import Forward
 from posttrain.loop import start
-from posttrain.methods import sft, srppo
+from posttrain.methods import srppo
 from posttrain.policy import Policy
 from posttrain.recipe import Recipe, Workspace
 from posttrain.stage import Problems, Stage
+from posttrain.stages import supervised
 from posttrain.types import TrainingSequence, Verdict
 from posttrain.weights.snapshots import Keep
 from tolerances import MODEL, ROUNDING, VISIBLE
@@ -134,7 +135,7 @@ def test_after_supervision_it_is_something() -> None:
     assert all(record.losses["value"] > 0 for record in records[2:])
 
 
-def supervised() -> tuple[Stage, Workspace, Policy]:
+def after_supervision() -> tuple[Stage, Workspace, Policy]:
     """The second stage, and the workspace and policy that it begins with."""
     keep, first, second = small().stages
     policy = tiny_policy()
@@ -144,7 +145,7 @@ def supervised() -> tuple[Stage, Workspace, Policy]:
 
 
 def test_the_frozen_policies_are_those_of_before_and_after_supervision() -> None:
-    second, workspace, policy = supervised()
+    second, workspace, policy = after_supervision()
     imitator = weights(policy)
     session = start(second, policy, 0, remembered=workspace.remembered)
     continue_run(session)
@@ -155,7 +156,7 @@ def test_the_frozen_policies_are_those_of_before_and_after_supervision() -> None
 
 
 def test_the_ratios_sum_to_that_of_the_whole_text() -> None:
-    second, _, policy = supervised()
+    second, _, policy = after_supervision()
     frozen = {"base": tiny_policy(), "sft": policy}
     rows = [dataclasses.replace(row, stream="answers", signals={}) for row in ragged(5, temperature=0.8)]
     annotated = annotate(rows, with_critic(tiny_policy(2)), frozen, second)
@@ -203,7 +204,7 @@ def test_imitating_the_first_demonstrations_only() -> None:
     assert keep == Keep("base")
     assert [e.id for e in first.streams[0].examples] == ["toy-0", "toy-2"]
     assert len(second.streams[0].examples) == 8
-    assert len(sft.demonstrated(mixed).examples) == 7
+    assert len(supervised.demonstrated(mixed).examples) == 7
 
 
 @pytest.mark.parametrize(

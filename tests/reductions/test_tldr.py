@@ -13,10 +13,10 @@ from fixtures.sequences import rollout, sequence, spell
 from fixtures.toy import each, toy_problems
 from fixtures.training import SMALL, run
 from posttrain.credit.group import Centred, Standardised
+from posttrain.curation.levels import OneLevel, ThreeLevels, at_level
 from posttrain.errors import UserError
 from posttrain.loop import StepRecord
 from posttrain.methods import rft, tldr
-from posttrain.methods.tldr import OneLevel, ThreeLevels, at_level
 from posttrain.recipe import Recipe
 from posttrain.rewards.length import LEVEL, Hinge, LengthPenalised
 from posttrain.rewards.outcome import RightOnly

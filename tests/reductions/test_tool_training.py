@@ -20,6 +20,7 @@ from posttrain.recipe import Recipe
 from posttrain.rewards.tool_calls import GradedToolCalls, Grades
 from posttrain.rollouts.key_tokens import KeyTokens
 from posttrain.stage import Problems, Stage
+from posttrain.stages import supervised
 from posttrain.types import Progress
 from tolerances import GRADIENT, VISIBLE
 
@@ -42,7 +43,7 @@ def gradients(stage: Stage) -> list[Tensor]:
 def test_with_weights_of_one_and_turns_that_all_succeed_it_is_supervised_fine_tuning(share) -> None:
     weighted = dataclasses.replace(SMALL_SUPERVISION, share=share("weights"))
     ours = stages(keys=KeyTokens(largest=1.0), supervision=weighted)[0]
-    plain = sft.stage(tool_problems(), STEPS, dataclasses.replace(SMALL_SUPERVISION, share=share()))
+    plain = supervised.stage(tool_problems(), STEPS, dataclasses.replace(SMALL_SUPERVISION, share=share()))
     for one, other in zip(gradients(ours), gradients(plain), strict=True):
         assert float(one.norm()) > VISIBLE
         assert torch.equal(one, other)

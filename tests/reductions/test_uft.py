@@ -13,12 +13,13 @@ from fixtures.training import SMALL, SMALL_SUPERVISION, accumulate, gradient_of,
 from posttrain.batching import PerConstant, PerSequence, PerToken, weigh
 from posttrain.durations import Steps
 from posttrain.loop import StepRecord
-from posttrain.methods import r3, rft, sft, sft_rft, staged, uft
+from posttrain.methods import r3, rft, sft_rft, staged, uft
 from posttrain.objectives.clipped import ClippedPolicy, SequenceRatio
 from posttrain.protocols import Term
 from posttrain.recipe import Recipe
 from posttrain.rollouts.hints import BinomialCosine, NoHints, StagedHints, UniformHints
 from posttrain.stage import Problems, Stage
+from posttrain.stages import supervised
 from posttrain.text import Text
 from posttrain.types import Example, Origin, Verdict
 from tolerances import GRADIENT, VISIBLE
@@ -75,8 +76,8 @@ def test_the_whole_demonstration_as_hint_is_supervision_times_its_coefficient(co
             problems, steps=1, hints=ALL, hint_includes_answer=True, likelihood=coefficient, reinforcement=WHOLE_SET
         )
     )
-    supervised = sft.stage(problems, 1, dataclasses.replace(SMALL_SUPERVISION, prompts_per_step=8))
-    expected = coefficient * gradient_of(supervised, tiny_policy())
+    imitated = supervised.stage(problems, 1, dataclasses.replace(SMALL_SUPERVISION, prompts_per_step=8))
+    expected = coefficient * gradient_of(imitated, tiny_policy())
     torch.testing.assert_close(gradient_of(stage, tiny_policy()), expected, rtol=GRADIENT, atol=GRADIENT)
     (record,) = run(stage, tiny_policy())
     assert {name: value for name, value in record.losses.items() if name != "hint likelihood"} == {
@@ -89,8 +90,8 @@ def test_the_whole_demonstration_as_hint_is_supervision_times_its_coefficient(co
 def test_a_full_hint_without_the_answer_is_not_supervision() -> None:
     problems = toy_problems()
     stage = only(uft.recipe(problems, steps=1, hints=ALL, likelihood=1.0, reinforcement=WHOLE_SET))
-    supervised = sft.stage(problems, 1, dataclasses.replace(SMALL_SUPERVISION, prompts_per_step=8))
-    difference = gradient_of(stage, tiny_policy()) - gradient_of(supervised, tiny_policy())
+    imitated = supervised.stage(problems, 1, dataclasses.replace(SMALL_SUPERVISION, prompts_per_step=8))
+    difference = gradient_of(stage, tiny_policy()) - gradient_of(imitated, tiny_policy())
     assert float(difference.norm()) > VISIBLE
 
 

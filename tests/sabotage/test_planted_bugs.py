@@ -78,14 +78,14 @@ BUGS = [
     ),
     Bug(
         "hint tokens in the policy loss",
-        "methods/rft.py",
+        "stages/reinforced.py",
         "sampled = frozenset({Origin.SAMPLED})",
         "sampled = frozenset({Origin.SAMPLED, Origin.GIVEN})",
         (UFT,),
     ),
     Bug(
         "hint missing from the likelihood",
-        "methods/uft.py",
+        "stages/hinted.py",
         "frozenset({Origin.GIVEN})",
         "frozenset({Origin.SAMPLED})",
         (UFT,),

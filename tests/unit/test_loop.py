@@ -37,6 +37,7 @@ from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.rollouts.on_policy import OnPolicy
 from posttrain.spent import TooManyUnscorable
 from posttrain.stage import AdamW, Problems, Stage, Stream
+from posttrain.stages import supervised
 from posttrain.text import Text
 from posttrain.types import Example, Origin, Rollout, Verdict
 from tolerances import MODEL, ROUNDING
@@ -59,7 +60,9 @@ def unchanged(policy: Policy, before: dict[str, Tensor]) -> bool:
 
 
 def test_likelihood_of_what_is_trained_on_rises(policy: Policy) -> None:
-    records = run(sft.stage(toy_problems(4), 10, dataclasses.replace(SMALL_SUPERVISION, learning_rate=0.01)), policy)
+    records = run(
+        supervised.stage(toy_problems(4), 10, dataclasses.replace(SMALL_SUPERVISION, learning_rate=0.01)), policy
+    )
     losses = [record.losses["likelihood"] for record in records]
     assert losses[-1] < losses[0] / 2
 
@@ -324,7 +327,7 @@ def test_recited_tokens_are_counted_too(policy: Policy, text: Text) -> None:
 
 
 def test_demonstrations_are_not_sampled(policy: Policy) -> None:
-    session = start(sft.stage(toy_problems(), 2, SMALL_SUPERVISION), policy, seed=0)
+    session = start(supervised.stage(toy_problems(), 2, SMALL_SUPERVISION), policy, seed=0)
     continue_run(session)
     assert (session.spent.completions_sampled, session.spent.tokens_sampled, session.spent.answers_judged) == (0, 0, 0)
     assert session.spent.updates == 2

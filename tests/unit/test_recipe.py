@@ -10,9 +10,9 @@ from fixtures.toy import toy_examples, toy_problems
 from fixtures.training import SMALL_SUPERVISION, run_recipe
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.errors import UserError
-from posttrain.methods import sft
 from posttrain.recipe import Later, Recipe, Workspace, composed
 from posttrain.stage import Problems, Stage
+from posttrain.stages import supervised
 from posttrain.types import Example
 
 
@@ -36,7 +36,7 @@ def problems_of(examples: tuple[Example, ...]) -> Problems:
 
 
 def after_halving(workspace: Workspace) -> Stage:
-    return sft.stage(problems_of(workspace.examples["half"]), 2, SMALL_SUPERVISION)
+    return supervised.stage(problems_of(workspace.examples["half"]), 2, SMALL_SUPERVISION)
 
 
 def workspace() -> Workspace:

@@ -31,12 +31,12 @@ from typing import Literal, TypeVar
 from posttrain.curation.allocation import Costs, allocated, bought, exact
 from posttrain.durations import Fraction
 from posttrain.errors import UserError
-from posttrain.methods import dpo, sft
-from posttrain.methods.dpo import Preferences
-from posttrain.methods.sft import Supervision
 from posttrain.objectives.preference import BradleyTerry
 from posttrain.recipe import Recipe
 from posttrain.stage import Problems, Stage
+from posttrain.stages import preference, supervised
+from posttrain.stages.preference import Preferences
+from posttrain.stages.supervised import Supervision
 
 Settings = TypeVar("Settings", Supervision, Preferences)
 
@@ -83,10 +83,10 @@ def recipe(
     stages: list[Stage] = []
     if shown:
         updates = math.ceil(passes * len(shown) / first.prompts_per_step)
-        stages.append(sft.stage(dataclasses.replace(problems, examples=shown), updates, first))
+        stages.append(supervised.stage(dataclasses.replace(problems, examples=shown), updates, first))
     if paired:
         updates = math.ceil(passes * len(paired) / second.prompts_per_step)
-        stages.append(dpo.stage(dataclasses.replace(problems, examples=paired), updates, second))
+        stages.append(preference.stage(dataclasses.replace(problems, examples=paired), updates, second))
     return Recipe(tuple(stages))
 
 

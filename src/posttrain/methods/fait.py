@@ -27,12 +27,12 @@ from __future__ import annotations
 import dataclasses
 
 from posttrain.curation.faulty_pairs import Given, Mutated
-from posttrain.methods import sft
-from posttrain.methods.sft import Supervision
 from posttrain.recipe import Recipe
 from posttrain.rollouts.contrasts import Contrasts
 from posttrain.selection.faults import FaultEmphasis
 from posttrain.stage import Problems
+from posttrain.stages import supervised
+from posttrain.stages.supervised import Supervision
 
 
 def recipe(
@@ -52,7 +52,7 @@ def recipe(
         emphasis: what differences weigh.
         supervision: everything else, as in ``sft``.
     """
-    plain = sft.stage(problems, steps, supervision)
+    plain = supervised.stage(problems, steps, supervision)
     examples = pairs(problems.examples, problems.verify)
     (stream,) = plain.streams
     stream = dataclasses.replace(stream, examples=examples, source=Contrasts())

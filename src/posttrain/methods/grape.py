@@ -26,11 +26,11 @@ import dataclasses
 
 from posttrain.curation.best_fit import BestFit
 from posttrain.curation.choices import Drawn, Everything, Fixed, LeastLikely, MostLikely
-from posttrain.methods import sft
-from posttrain.methods.sft import Supervision
 from posttrain.recipe import Later, Recipe, Workspace
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.stage import Problems, Stage
+from posttrain.stages import supervised
+from posttrain.stages.supervised import Supervision
 
 
 def recipe(
@@ -50,11 +50,11 @@ def recipe(
         end_counts: whether the end-of-sequence token counts in an answer's mean log-probability.
         supervision: of the stage.
     """
-    announced = sft.stage(problems, steps, supervision)
+    announced = supervised.stage(problems, steps, supervision)
     chosen = BestFit(problems, Demonstrations(), choice, end_counts, supervision.tokens_per_microbatch)
 
     def on_the_chosen(workspace: Workspace) -> Stage:
         kept = dataclasses.replace(problems, examples=workspace.examples[chosen.name])
-        return sft.stage(kept, steps, supervision)
+        return supervised.stage(kept, steps, supervision)
 
     return Recipe((chosen, Later(announced.name, steps, on_the_chosen)))

@@ -27,11 +27,11 @@ from __future__ import annotations
 import dataclasses
 
 from posttrain.batching import PerSequence
-from posttrain.methods import sft
-from posttrain.methods.sft import Supervision
 from posttrain.objectives.intuitive import FutureLosses, IntuitiveLikelihood, LaterTokens
 from posttrain.recipe import Recipe
 from posttrain.stage import Problems
+from posttrain.stages import supervised
+from posttrain.stages.supervised import Supervision
 
 SUPERVISION = Supervision(
     prompts_per_step=512,
@@ -61,7 +61,7 @@ def recipe(
         propagation: how a token answers for later ones.
         supervision: everything about the demonstrations and the optimiser; its ``share`` is the mean over sequences.
     """
-    stage = sft.stage(problems, steps, supervision)
+    stage = supervised.stage(problems, steps, supervision)
     (likelihood,) = stage.terms
     objective = IntuitiveLikelihood(blend, propagation, likelihood.over)
     return Recipe((dataclasses.replace(stage, terms=(dataclasses.replace(likelihood, objective=objective),)),))

@@ -28,13 +28,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from posttrain.methods import sft
-from posttrain.methods.sft import Supervision
 from posttrain.objectives.undesirable import AscentInStates, AscentInWeights, RandomInWeights, StateDistance
 from posttrain.protocols import Term
 from posttrain.recipe import Recipe
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.stage import Problems, Stream
+from posttrain.stages import supervised
+from posttrain.stages.supervised import Supervision
 from posttrain.types import Origin
 
 SUPERVISION = Supervision(
@@ -62,7 +62,7 @@ def recipe(
             term and the other draw out.
         supervision: everything about the demonstrations and the optimiser.
     """
-    stage = sft.stage(problems, steps, supervision)
+    stage = supervised.stage(problems, steps, supervision)
     if not consistency:
         return Recipe((stage,))
     (demonstrations,) = stage.streams

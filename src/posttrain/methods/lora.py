@@ -23,10 +23,10 @@ from __future__ import annotations
 import dataclasses
 
 from posttrain.adapters.lora import Lora
-from posttrain.methods import sft
-from posttrain.methods.sft import Supervision
 from posttrain.recipe import Recipe
 from posttrain.stage import Problems
+from posttrain.stages import supervised
+from posttrain.stages.supervised import Supervision
 
 
 def recipe(
@@ -51,4 +51,4 @@ def recipe(
         adapter: rank, scale and places of the change.
         supervision: how demonstrations are imitated.
     """
-    return Recipe((dataclasses.replace(sft.stage(problems, steps, supervision), adapter=adapter),))
+    return Recipe((dataclasses.replace(supervised.stage(problems, steps, supervision), adapter=adapter),))

@@ -30,11 +30,11 @@ from posttrain.adapters.anchored import Anchored
 from posttrain.adapters.masked import AtRandom, Largest, Masked, MostMoved
 from posttrain.durations import Fraction
 from posttrain.errors import UserError
-from posttrain.methods import sft
-from posttrain.methods.sft import Supervision
 from posttrain.recipe import Interlude, Recipe
 from posttrain.schedules import Linear, Warmup
 from posttrain.stage import Problems, Stage
+from posttrain.stages import supervised
+from posttrain.stages.supervised import Supervision
 from posttrain.weights.snapshots import Keep, Load, Rewind
 from posttrain.weights.vectors import AddVector
 
@@ -80,7 +80,7 @@ def recipe(
     if dense_steps and not isinstance(entries, MostMoved):
         raise UserError("a dense stage would change nothing: only entries=most_moved reads it; leave dense_steps out")
     plain = dataclasses.replace(
-        sft.stage(problems, steps, supervision),
+        supervised.stage(problems, steps, supervision),
         learning_rate=Warmup(Linear(supervision.learning_rate, 0.0), Fraction(supervision.warmup)),
     )
     made: list[Stage | Interlude] = [] if language is None else [Load("language", language), Rewind("language")]

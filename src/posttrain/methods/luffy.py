@@ -33,8 +33,6 @@ import dataclasses
 from posttrain.batching import PerConstant
 from posttrain.credit.group import Centred
 from posttrain.errors import UserError
-from posttrain.methods import rft
-from posttrain.methods.rft import Reinforcement
 from posttrain.objectives.clipped import Clip, ClippedPolicy
 from posttrain.objectives.shaped import Logarithm, Power, Saturating, ShapedPolicy
 from posttrain.recipe import Recipe
@@ -42,6 +40,8 @@ from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.rollouts.mixed import Mixed
 from posttrain.rollouts.on_policy import OnPolicy
 from posttrain.stage import Problems
+from posttrain.stages import reinforced
+from posttrain.stages.reinforced import Reinforcement
 from posttrain.types import Origin
 
 
@@ -79,7 +79,7 @@ def recipe(
             f"policy and be at least 1, got {demonstrations_per_prompt}"
         )
     source = Mixed((OnPolicy(sampled), Demonstrations(demonstrations_per_prompt)))
-    stage = rft.stage(problems, steps, reinforcement, source)
+    stage = reinforced.stage(problems, steps, reinforcement, source)
     policy, *others = stage.terms
     objective = ShapedPolicy(shaping, reinforcement.objective)
     policy = dataclasses.replace(policy, objective=objective, over=frozenset({Origin.GIVEN, Origin.SAMPLED}))

@@ -36,12 +36,12 @@ from __future__ import annotations
 import dataclasses
 
 from posttrain.durations import Fraction
-from posttrain.methods import sft
-from posttrain.methods.sft import Supervision
 from posttrain.recipe import Recipe
 from posttrain.rollouts.corrupted_copy import CorruptedCopy
 from posttrain.schedules import Constant, Warmup
 from posttrain.stage import Problems
+from posttrain.stages import supervised
+from posttrain.stages.supervised import Supervision
 
 
 def recipe(
@@ -61,7 +61,7 @@ def recipe(
         copy: how the copy is corrupted and introduced.
         supervision: of the text; the learning rate is constant after the warm-up.
     """
-    stage = sft.stage(problems, steps, supervision)
+    stage = supervised.stage(problems, steps, supervision)
     (stream,) = stage.streams
     stage = dataclasses.replace(
         stage,

@@ -29,12 +29,12 @@ from typing import Literal
 
 from posttrain.curation.domains import dealt_out, of_domain, parts
 from posttrain.errors import UserError
-from posttrain.methods import rft, sft
-from posttrain.methods.rft import Reinforcement
-from posttrain.methods.sft import Supervision
 from posttrain.recipe import Interlude, Recipe
 from posttrain.rollouts.on_policy import OnPolicy
 from posttrain.stage import Problems, Stage
+from posttrain.stages import reinforced, supervised
+from posttrain.stages.reinforced import Reinforcement
+from posttrain.stages.supervised import Supervision
 from posttrain.weights.snapshots import Keep, Rewind
 from posttrain.weights.vectors import AddVector, Learned, RandomOfEqualNorm
 
@@ -76,16 +76,16 @@ def recipe(
     imitated = steps if supervised_steps is None else supervised_steps
     made: list[Stage | Interlude] = [Keep("base")]
     for k, (texts, questions) in enumerate(parts(read, asked, rounds), 1):
-        supervised = sft.stage(texts, imitated, supervision)
-        reinforced = rft.stage(questions, steps, reinforcement, OnPolicy(reinforcement.rollouts_per_prompt))
+        first = supervised.stage(texts, imitated, supervision)
+        second = reinforced.stage(questions, steps, reinforcement, OnPolicy(reinforcement.rollouts_per_prompt))
         if k > 1:
             made.append(Rewind("base", before=f"round {k}"))
-        made += [dataclasses.replace(supervised, name=f"supervised {k}"), Keep(f"supervised {k}")]
+        made += [dataclasses.replace(first, name=f"supervised {k}"), Keep(f"supervised {k}")]
         if k > 1:
             made.append(AddVector(f"reinforced {k - 1}", f"supervised {k - 1}"))
-        made += [dataclasses.replace(reinforced, name=f"reinforced {k}"), Keep(f"reinforced {k}")]
+        made += [dataclasses.replace(second, name=f"reinforced {k}"), Keep(f"reinforced {k}")]
     skill = AddVector(f"reinforced {rounds}", f"supervised {rounds}", scale, direction)
-    last = dataclasses.replace(sft.stage(goal, imitated, supervision), name="target")
+    last = dataclasses.replace(supervised.stage(goal, imitated, supervision), name="target")
     made += [Rewind("base", before="target"), *((last, skill) if added == "after" else (skill, last))]
     return Recipe(tuple(made))
 

@@ -40,8 +40,6 @@ from posttrain.batching import PerConstant
 from posttrain.credit.group import Centred
 from posttrain.credit.hint import HintAware
 from posttrain.errors import UserError
-from posttrain.methods import rft
-from posttrain.methods.rft import Reinforcement
 from posttrain.objectives.clipped import Clip, ClippedPolicy
 from posttrain.recipe import Recipe
 from posttrain.rollouts.hinted_by_token import HintedByToken
@@ -51,6 +49,8 @@ from posttrain.rollouts.on_policy import OnPolicy
 from posttrain.rollouts.windows import BetaWindow
 from posttrain.selection.top_entropy import TopEntropy
 from posttrain.stage import Problems
+from posttrain.stages import reinforced
+from posttrain.stages.reinforced import Reinforcement
 from posttrain.types import Origin
 
 
@@ -94,7 +94,7 @@ def recipe(
             f"and be at least 1, got {hints_per_prompt}"
         )
     source = Mixed((OnPolicy(scratch), *[HintedByToken(1, window)] * hints_per_prompt))
-    stage = rft.stage(problems, steps, reinforcement, source)
+    stage = reinforced.stage(problems, steps, reinforcement, source)
     policy, *others = stage.terms
     objective = dataclasses.replace(reinforcement.objective, origins=("given", "sampled"))
     policy = dataclasses.replace(policy, objective=objective, over=frozenset({Origin.GIVEN, Origin.SAMPLED}))

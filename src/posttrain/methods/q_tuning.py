@@ -29,11 +29,11 @@ from __future__ import annotations
 import dataclasses
 
 from posttrain.batching import PerToken
-from posttrain.methods import sft
-from posttrain.methods.sft import Supervision
 from posttrain.recipe import Recipe
 from posttrain.selection.quadrants import Quadrants
 from posttrain.stage import Problems
+from posttrain.stages import supervised
+from posttrain.stages.supervised import Supervision
 
 
 def recipe(
@@ -52,4 +52,4 @@ def recipe(
         supervision: how they are imitated; ``prompts_per_step`` counts samples before pruning (32). Its share counts
             weights: a pruned token must not make the others count less.
     """
-    return Recipe((dataclasses.replace(sft.stage(problems, steps, supervision), selection=selection),))
+    return Recipe((dataclasses.replace(supervised.stage(problems, steps, supervision), selection=selection),))

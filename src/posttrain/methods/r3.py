@@ -11,22 +11,17 @@ the original's PPO with a critic and its partial reward of 0.2.
 
 from __future__ import annotations
 
-from posttrain.methods import uft
-from posttrain.methods.rft import Reinforcement
 from posttrain.recipe import Recipe
+from posttrain.rollouts.hinted import Hinted
 from posttrain.rollouts.hints import UniformHints
 from posttrain.stage import Problems
+from posttrain.stages import hinted
+from posttrain.stages.reinforced import Reinforcement
 
 
 def recipe(
     problems: Problems, *, steps: int = 500, most_parts: int = 5, reinforcement: Reinforcement = Reinforcement()
 ) -> Recipe:
     """One stage of ``steps`` collections; ``most_parts`` cuts a demonstration (5)."""
-    return uft.recipe(
-        problems,
-        steps=steps,
-        hints=UniformHints(),
-        most_parts=most_parts,
-        likelihood=0.0,
-        reinforcement=reinforcement,
-    )
+    source = Hinted(reinforcement.rollouts_per_prompt, UniformHints(), most_parts)
+    return Recipe((hinted.stage(problems, steps, source, reinforcement, likelihood=0.0),))

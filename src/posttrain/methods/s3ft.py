@@ -27,11 +27,11 @@ from typing import Literal
 from posttrain.curation.judges import ModelJudge, TaskVerifier
 from posttrain.curation.self_correct import SelfCorrect
 from posttrain.curation.writing import OwnAnswer, Paraphrase
-from posttrain.methods import sft
-from posttrain.methods.sft import Supervision
 from posttrain.recipe import Later, Recipe, Workspace
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.stage import Problems, Stage
+from posttrain.stages import supervised
+from posttrain.stages.supervised import Supervision
 
 
 def recipe(
@@ -55,13 +55,13 @@ def recipe(
         otherwise: whether the other examples keep their gold answer or are dropped.
         supervision: of the stage.
     """
-    announced = sft.stage(problems, steps, supervision)
+    announced = supervised.stage(problems, steps, supervision)
     corrected = SelfCorrect(
         problems, Demonstrations(), judge, own, paraphrase, otherwise, supervision.tokens_per_microbatch
     )
 
     def on_the_targets(workspace: Workspace) -> Stage:
         made = dataclasses.replace(problems, examples=workspace.examples[corrected.name])
-        return sft.stage(made, steps, supervision)
+        return supervised.stage(made, steps, supervision)
 
     return Recipe((corrected, Later(announced.name, steps, on_the_targets)))

@@ -10,12 +10,12 @@ exactly as many as ``rft``; the supervised updates come on top and are reported 
 
 from __future__ import annotations
 
-from posttrain.methods import rft, sft
-from posttrain.methods.rft import Reinforcement
-from posttrain.methods.sft import Supervision
 from posttrain.recipe import Recipe
 from posttrain.rollouts.on_policy import OnPolicy
 from posttrain.stage import Problems
+from posttrain.stages import reinforced, supervised
+from posttrain.stages.reinforced import Reinforcement
+from posttrain.stages.supervised import Supervision
 
 
 def recipe(
@@ -35,6 +35,6 @@ def recipe(
         supervision: of the first stage.
         reinforcement: of the second.
     """
-    first = sft.stage(problems, steps if supervised_steps is None else supervised_steps, supervision)
-    second = rft.stage(problems, steps, reinforcement, OnPolicy(reinforcement.rollouts_per_prompt))
+    first = supervised.stage(problems, steps if supervised_steps is None else supervised_steps, supervision)
+    second = reinforced.stage(problems, steps, reinforcement, OnPolicy(reinforcement.rollouts_per_prompt))
     return Recipe((first, second))

@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from posttrain.methods import sft
-from posttrain.methods.sft import Supervision
 from posttrain.objectives.exits import AtDepths, AtFractions, AverageOverExits, EveryFew
 from posttrain.recipe import Recipe
 from posttrain.stage import Problems
+from posttrain.stages import supervised
+from posttrain.stages.supervised import Supervision
 
 SUPERVISION = Supervision(
     prompts_per_step=256, learning_rate=2e-5, warmup=0.0, betas=(0.9, 0.999), weight_decay=0.0, clip_norm=1.0
@@ -46,7 +46,7 @@ def recipe(
         exits: the depths that learn to answer.
         supervision: everything about the demonstrations and the optimiser.
     """
-    stage = sft.stage(problems, steps, supervision)
+    stage = supervised.stage(problems, steps, supervision)
     (likelihood,) = stage.terms
     averaged = dataclasses.replace(likelihood, objective=AverageOverExits(likelihood.objective, exits))
     return Recipe((dataclasses.replace(stage, terms=(averaged,)),))

@@ -34,13 +34,13 @@ from dataclasses import dataclass
 from posttrain.adapters.growth import ByGradients, ByMoments
 from posttrain.adapters.spiel import CosineReplacement, LinearReplacement, Spiel
 from posttrain.durations import Fraction
-from posttrain.methods import sft
-from posttrain.methods.sft import Supervision
 from posttrain.optimisers.per_entry import PerEntryAdamW
 from posttrain.optimisers.sm3 import Sm3
 from posttrain.recipe import Recipe
 from posttrain.schedules import Linear, Warmup
 from posttrain.stage import Problems
+from posttrain.stages import supervised
+from posttrain.stages.supervised import Supervision
 
 SCRIPT = Supervision(
     prompts_per_step=128,
@@ -101,7 +101,7 @@ def recipe(
     return Recipe(
         (
             dataclasses.replace(
-                sft.stage(problems, steps, supervision),
+                supervised.stage(problems, steps, supervision),
                 name="sparse",
                 learning_rate=Warmup(Linear(own.learning_rate, 0.0), Fraction(supervision.warmup)),
                 optimiser=Sm3(1e-8, decay, clip)

@@ -35,11 +35,11 @@ from posttrain.credit.compared import Compared
 from posttrain.credit.gae import Gae
 from posttrain.credit.token_rewards import KlPenalty, LogRatio
 from posttrain.frozen import FrozenPolicy, Remembered, Snapshot
-from posttrain.methods import ppo, sft
-from posttrain.methods.ppo import ActorCritic
-from posttrain.methods.sft import Supervision
 from posttrain.recipe import Recipe
 from posttrain.stage import Problems
+from posttrain.stages import proximal, supervised
+from posttrain.stages.proximal import ActorCritic
+from posttrain.stages.supervised import Supervision
 from posttrain.weights.snapshots import Keep
 
 
@@ -71,7 +71,7 @@ def recipe(
         actor_critic: everything else about the second.
     """
     updates = steps if supervised_steps is None else supervised_steps
-    imitated = sft.stage(sft.demonstrated(problems, demonstrations), updates, supervision)
+    imitated = supervised.stage(supervised.demonstrated(problems, demonstrations), updates, supervision)
     frozen: dict[str, FrozenPolicy] = {"base": Remembered("base"), "sft": Snapshot()}
-    answered = ppo.stage(ppo.answers(problems, credit, actor_critic), steps, actor_critic, frozen)
+    answered = proximal.stage(proximal.answers(problems, credit, actor_critic), steps, actor_critic, frozen)
     return Recipe((Keep("base"), imitated, answered))

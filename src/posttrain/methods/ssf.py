@@ -24,10 +24,10 @@ from __future__ import annotations
 import dataclasses
 
 from posttrain.adapters.ssf import Ssf
-from posttrain.methods import sft
-from posttrain.methods.sft import Supervision
 from posttrain.recipe import Recipe
 from posttrain.stage import Problems
+from posttrain.stages import supervised
+from posttrain.stages.supervised import Supervision
 
 
 def recipe(
@@ -52,4 +52,4 @@ def recipe(
         adapter: places and start of scales and shifts.
         supervision: how demonstrations are imitated.
     """
-    return Recipe((dataclasses.replace(sft.stage(problems, steps, supervision), adapter=adapter),))
+    return Recipe((dataclasses.replace(supervised.stage(problems, steps, supervision), adapter=adapter),))

@@ -11,11 +11,12 @@ curriculum alone.
 
 from __future__ import annotations
 
-from posttrain.methods import uft
-from posttrain.methods.rft import Reinforcement
 from posttrain.recipe import Recipe
+from posttrain.rollouts.hinted import Hinted
 from posttrain.rollouts.hints import StagedHints
 from posttrain.stage import Problems
+from posttrain.stages import hinted
+from posttrain.stages.reinforced import Reinforcement
 
 
 def recipe(
@@ -28,11 +29,5 @@ def recipe(
     reinforcement: Reinforcement = Reinforcement(),
 ) -> Recipe:
     """One stage of ``steps`` collections; ``hints.hinted`` is 0.6 of the run unless given in steps."""
-    return uft.recipe(
-        problems,
-        steps=steps,
-        hints=hints,
-        most_parts=most_parts,
-        likelihood=likelihood,
-        reinforcement=reinforcement,
-    )
+    source = Hinted(reinforcement.rollouts_per_prompt, hints, most_parts)
+    return Recipe((hinted.stage(problems, steps, source, reinforcement, likelihood),))

@@ -37,13 +37,13 @@ from posttrain.credit.token_rewards import KlPenalty, Outcome
 from posttrain.curation.tool_turns import SuccessfulTurns
 from posttrain.errors import UserError
 from posttrain.heads import ValueHead
-from posttrain.methods import ppo, sft
-from posttrain.methods.ppo import ActorCritic
-from posttrain.methods.sft import Supervision
 from posttrain.recipe import Recipe
 from posttrain.rewards.tool_calls import GradedToolCalls, Grades, gold_call
 from posttrain.rollouts.key_tokens import KeyTokens
 from posttrain.stage import Problems
+from posttrain.stages import proximal, supervised
+from posttrain.stages.proximal import ActorCritic
+from posttrain.stages.supervised import Supervision
 
 IMITATION = Supervision(prompts_per_step=4, learning_rate=1e-6, warmup=0.01, share=PerSequence("weights"))
 PPO = ActorCritic(
@@ -88,7 +88,7 @@ def recipe(
     if not calls:
         raise UserError("no example's answer is a call of one of its tools, so that nothing could be reinforced")
     graded = Problems(calls, problems.verify, GradedToolCalls(grades))
-    first = sft.stage(imitated, steps if supervised_steps is None else supervised_steps, supervision)
+    first = supervised.stage(imitated, steps if supervised_steps is None else supervised_steps, supervision)
     (stream,) = first.streams
     first = dataclasses.replace(first, streams=(dataclasses.replace(stream, source=keys),))
-    return Recipe((first, ppo.stage(ppo.answers(graded, credit, actor_critic), steps, actor_critic)))
+    return Recipe((first, proximal.stage(proximal.answers(graded, credit, actor_critic), steps, actor_critic)))

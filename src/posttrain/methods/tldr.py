@@ -17,7 +17,8 @@ which otherwise learn to be wrong quickly, and a truncated one is not punished t
 temperature of the stop token, needs no training: :class:`posttrain.decoding.stop_temperature.StopTemperature`.
 
 In a run's metrics ``correct`` counts full scores, which a priced answer does not have; evaluations are of the problems
-as they are, without a phrase and without a price. :func:`at_level` puts the phrase on problems to evaluate.
+as they are, without a phrase and without a price. :func:`posttrain.curation.levels.at_level` puts the phrase on
+problems to evaluate.
 
 Reductions: with strengths of 0 it is ``rft`` on the problems of all levels; ``levels=one_level`` with strength 0 is
 ``rft`` itself.
@@ -26,73 +27,17 @@ Reductions: with strengths of 0 it is ``rft`` on the problems of all levels; ``l
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from posttrain.credit.group import Centred
-from posttrain.errors import UserError
-from posttrain.methods import rft
-from posttrain.methods.rft import Reinforcement
+from posttrain.curation.levels import OneLevel, ThreeLevels, at_level
 from posttrain.recipe import Recipe
-from posttrain.rewards.length import LEVEL, Cosine, Hinge, LengthPenalised, Linear
+from posttrain.rewards.length import Cosine, Hinge, LengthPenalised, Linear
 from posttrain.rewards.outcome import AsJudged
 from posttrain.rollouts.on_policy import OnPolicy
 from posttrain.stage import Problems
-from posttrain.types import Example
-
-
-@dataclass(frozen=True)
-class ThreeLevels:
-    """Every problem three times.
-
-    Args:
-        short_phrase: asks for a short answer.
-        moderate_phrase: asks for a moderate one.
-        long_phrase: asks for a long one.
-        short: price of the longest answer where a short one was asked for (0.5), in units of the score.
-        moderate: where a moderate one was (0.2).
-        long: where a long one was (0.05).
-    """
-
-    short_phrase: str = " Answer briefly."
-    moderate_phrase: str = " Answer at moderate length."
-    long_phrase: str = " Answer at length."
-    short: float = 0.5
-    moderate: float = 0.2
-    long: float = 0.05
-
-    def __post_init__(self) -> None:
-        """Refuse phrases that cannot be told apart."""
-        if len(set(self.phrases().values())) < len(self.phrases()):
-            raise ValueError("two levels have the same phrase, so that nothing tells them apart; use one_level")
-
-    def phrases(self) -> Mapping[str, str]:
-        """Name of the level -> phrase."""
-        return {"short": self.short_phrase, "moderate": self.moderate_phrase, "long": self.long_phrase}
-
-    def strengths(self) -> Mapping[str, float]:
-        """Name of the level -> price."""
-        return {"short": self.short, "moderate": self.moderate, "long": self.long}
-
-
-@dataclass(frozen=True)
-class OneLevel:
-    """Every problem as it is, and one price.
-
-    Args:
-        strength: price of the longest answer (0.2), in units of the score.
-    """
-
-    strength: float = 0.2
-
-    def phrases(self) -> Mapping[str, str]:
-        """One level, without a phrase."""
-        return {"every": ""}
-
-    def strengths(self) -> Mapping[str, float]:
-        """Its price."""
-        return {"every": self.strength}
+from posttrain.stages import reinforced
+from posttrain.stages.reinforced import Reinforcement
 
 
 def recipe(
@@ -126,23 +71,4 @@ def recipe(
     reward = LengthPenalised(judged, longest, levels.strengths(), shape, penalised)
     priced = dataclasses.replace(problems, examples=asked, reward=reward)
     settings = dataclasses.replace(reinforcement, reward=AsJudged())  # a right answer with a price is still right
-    return Recipe((rft.stage(priced, steps, settings, OnPolicy(reinforcement.rollouts_per_prompt)),))
-
-
-def at_level(example: Example, name: str, phrase: str, closing: str = "") -> Example:
-    """The example as it is asked at a level.
-
-    Args:
-        example: the problem.
-        name: of the level, remembered among its facts.
-        phrase: put at the end of its prompt, before ``closing``; without one the example keeps its id.
-        closing: what the prompt ends with.
-
-    Raises:
-        UserError: the prompt does not end with ``closing``.
-    """
-    if not example.prompt.endswith(closing):
-        raise UserError(f"the prompt of example {example.id!r} does not end with closing={closing!r}; give its end")
-    prompt = f"{example.prompt.removesuffix(closing)}{phrase}{closing}"
-    own = f"{example.id}/{name}" if phrase else example.id
-    return dataclasses.replace(example, id=own, prompt=prompt, facts={**example.facts, LEVEL: name})
+    return Recipe((reinforced.stage(priced, steps, settings, OnPolicy(reinforcement.rollouts_per_prompt)),))

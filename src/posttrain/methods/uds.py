@@ -29,12 +29,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from posttrain.methods import sft
-from posttrain.methods.sft import Supervision
 from posttrain.recipe import Recipe
 from posttrain.selection.baselines import AtRandom, HighestLoss
 from posttrain.selection.utility_diversity import UtilityDiversity
 from posttrain.stage import Problems
+from posttrain.stages import supervised
+from posttrain.stages.supervised import Supervision
 
 
 def recipe(
@@ -52,4 +52,4 @@ def recipe(
         selection: what is trained on of each batch of candidates.
         supervision: how it is imitated; ``prompts_per_step`` counts candidates (128, of which 32 are trained on).
     """
-    return Recipe((dataclasses.replace(sft.stage(problems, steps, supervision), selection=selection),))
+    return Recipe((dataclasses.replace(supervised.stage(problems, steps, supervision), selection=selection),))

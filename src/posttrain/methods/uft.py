@@ -22,16 +22,13 @@ from __future__ import annotations
 import dataclasses
 
 from posttrain.batching import PerConstant, PerSequence, PerToken
-from posttrain.methods import rft
-from posttrain.methods.rft import Reinforcement
-from posttrain.objectives.cross_entropy import CrossEntropy
 from posttrain.objectives.kl import ExactKl
-from posttrain.protocols import Term
 from posttrain.recipe import Recipe
 from posttrain.rollouts.hinted import Hinted
 from posttrain.rollouts.hints import BinomialCosine, NoHints, StagedHints, UniformHints
 from posttrain.stage import Problems
-from posttrain.types import Origin
+from posttrain.stages import hinted
+from posttrain.stages.reinforced import Reinforcement
 
 
 def recipe(
@@ -57,10 +54,8 @@ def recipe(
         likelihood_share: its normaliser.
         reinforcement: everything about the sampled part.
     """
-    problems.need_demonstrations(least_chunks=1)
     source = Hinted(reinforcement.rollouts_per_prompt, hints, most_parts, hint_includes_answer)
-    hinted = Term("hint likelihood", CrossEntropy(), frozenset({Origin.GIVEN}), likelihood_share, likelihood)
-    return Recipe((rft.stage(problems, steps, reinforcement, source, (hinted,) if likelihood else ()),))
+    return Recipe((hinted.stage(problems, steps, source, reinforcement, likelihood, likelihood_share),))
 
 
 def paper_form(beta: float = 0.001, reinforcement: Reinforcement = Reinforcement()) -> dict[str, object]:

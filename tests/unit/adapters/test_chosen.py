@@ -10,13 +10,13 @@ from fixtures.toy import toy_problems
 from fixtures.training import SMALL_SUPERVISION, run_recipe
 from posttrain.adapters.chosen import Chosen
 from posttrain.errors import UserError
-from posttrain.methods import sft
 from posttrain.recipe import Recipe
 from posttrain.stage import Stage
+from posttrain.stages import supervised
 
 
 def adapted(names: str, steps: int = 2) -> Stage:
-    return dataclasses.replace(sft.stage(toy_problems(), steps, SMALL_SUPERVISION), adapter=Chosen(names))
+    return dataclasses.replace(supervised.stage(toy_problems(), steps, SMALL_SUPERVISION), adapter=Chosen(names))
 
 
 def test_only_the_chosen_ones_move() -> None:
@@ -31,7 +31,7 @@ def test_only_the_chosen_ones_move() -> None:
 def test_all_of_them_is_plain_training() -> None:
     chosen, plain = tiny_policy(), tiny_policy()
     run_recipe(Recipe((adapted("."),)), chosen)
-    run_recipe(Recipe((sft.stage(toy_problems(), 2, SMALL_SUPERVISION),)), plain)
+    run_recipe(Recipe((supervised.stage(toy_problems(), 2, SMALL_SUPERVISION),)), plain)
     for one, other in zip(chosen.trainable(), plain.trainable(), strict=True):
         assert torch.equal(one, other)
 

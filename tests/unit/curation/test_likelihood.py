@@ -14,11 +14,11 @@ from posttrain.batching import PerToken
 from posttrain.curation.likelihood import mean, mean_logprobs, scored
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.errors import UserError
-from posttrain.methods import sft
-from posttrain.methods.sft import Supervision
 from posttrain.recipe import Workspace
 from posttrain.rollouts.demonstrations import Demonstrations
 from posttrain.rollouts.on_policy import OnPolicy
+from posttrain.stages import supervised
+from posttrain.stages.supervised import Supervision
 from posttrain.types import Demonstration, Example, Rollout
 from tolerances import MODEL, ROUNDING
 
@@ -72,7 +72,7 @@ def test_its_negative_is_the_loss_that_training_begins_with() -> None:
         for place, demonstration in enumerate(example.demonstrations):
             single = dataclasses.replace(example, demonstrations=(demonstration,))
             alone = dataclasses.replace(problems, examples=(single,))
-            (record,) = run(sft.stage(alone, 1, Supervision(1, share=PerToken())), tiny_policy())
+            (record,) = run(supervised.stage(alone, 1, Supervision(1, share=PerToken())), tiny_policy())
             assert record.losses["likelihood"] == pytest.approx(-fits[place], abs=MODEL)
 
 

@@ -10,10 +10,10 @@ from posttrain.errors import UserError
 from posttrain.frozen import FromFolder, Remembered, Snapshot
 from posttrain.heads import ValueHead
 from posttrain.methods import opd, ppo, srppo
-from posttrain.methods.ppo import ActorCritic
 from posttrain.objectives.value import ClippedValue
 from posttrain.settings.building import build
 from posttrain.stage import Stage
+from posttrain.stages.proximal import ActorCritic
 from posttrain.weights.snapshots import Keep
 
 

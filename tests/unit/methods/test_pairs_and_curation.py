@@ -12,10 +12,10 @@ from posttrain.curation.writing import OwnAnswer, Paraphrase, Sampled
 from posttrain.durations import Steps
 from posttrain.errors import UserError
 from posttrain.methods import budget, dpo, grape, s3ft
-from posttrain.methods.dpo import Preferences
 from posttrain.objectives.preference import BradleyTerry, PairedPreference, SquaredMargin
 from posttrain.recipe import Later
 from posttrain.settings.building import build
+from posttrain.stages.preference import Preferences
 from posttrain.types import Example, Origin, Progress
 
 

@@ -9,11 +9,11 @@ from fixtures.training import SMALL
 from posttrain.batching import PerConstant, PerToken
 from posttrain.errors import UserError
 from posttrain.methods import r3, rft, sft, sft_rft, staged, uft
-from posttrain.methods.rft import Reinforcement
 from posttrain.objectives.kl import EstimatedKl, ExactKl
 from posttrain.rollouts.hinted import Hinted
 from posttrain.rollouts.hints import BinomialCosine, StagedHints, UniformHints
 from posttrain.stage import Problems, Stage
+from posttrain.stages.reinforced import Reinforcement
 from posttrain.types import Demonstration, Progress
 
 
