@@ -25,12 +25,14 @@ from benchmarks.machine import facts
 from benchmarks.models import SIZES, model_folder
 from benchmarks.page import write_page
 from benchmarks.works import ENTRIES
+from posttrain.heap import MMAP_THRESHOLD, TRIM_THRESHOLD, keep_freed_memory, set_option
 from posttrain.loading import load_policy
 from posttrain.runtime import LocalRuntime, local_runtime
 
 FILE = HERE / "results" / "decisions.json"
 Measured = Callable[[], float]
 LARGE_VOCABULARY = 32_768
+GLIBC_MMAP_AT_MOST = 2**25
 
 
 def work(name: str) -> Work:
@@ -55,6 +57,30 @@ def instead(measured: Measured, place: str, *, put: object) -> Measured:
             return measured()
 
     return replaced
+
+
+def kept(measured: Measured) -> Measured:
+    """The same while the process keeps what it frees."""
+
+    def keeping() -> float:
+        keep_freed_memory()
+        return measured()
+
+    return keeping
+
+
+def given_back(measured: Measured) -> Measured:
+    """The same with the thresholds that glibc's own come to after large tensors, and then as it was."""
+
+    def giving() -> float:
+        set_option(MMAP_THRESHOLD, GLIBC_MMAP_AT_MOST)
+        set_option(TRIM_THRESHOLD, 2 * GLIBC_MMAP_AT_MOST)
+        try:
+            return measured()
+        finally:
+            keep_freed_memory()
+
+    return giving
 
 
 def in_small_passes(of: Work, runtime: LocalRuntime, tokens: int) -> Measured:
@@ -144,6 +170,7 @@ def supervised(auto: LocalRuntime, full: LocalRuntime, rounds: int) -> Iterator[
     step = seconds(short, auto)
     yield paired("supervised step: bfloat16 products", step, seconds(short, full), rounds)
     yield paired("supervised step: passes of 8,192 tokens, not 1,024", step, in_small_passes(short, auto, 1024), rounds)
+    yield paired("supervised step: freed memory is kept", kept(step), given_back(step), rounds)
     yield paired("supervised step: attention in blocks, not fused", step, seconds(short, auto, "sdpa"), rounds)
     yield paired("supervised step: attention in blocks, not plain", step, seconds(short, auto, "eager"), rounds)
     large = dataclasses.replace(short, vocabulary=LARGE_VOCABULARY, prompts=short.prompts // 4)

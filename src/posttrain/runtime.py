@@ -9,9 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from posttrain.heap import keep_freed_memory
+
 Precision = Literal["auto", "float32", "bfloat16"]
 CPU_TOKENS_AT_ONCE = 8192
-"""Larger micro-batches do not fit into a processor's caches: 16,384 tokens of a 1M model take a quarter more time."""
+"""Larger micro-batches are no faster on a processor, and hold more memory."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,14 @@ def local_runtime(precision: Precision = "auto", device: str | None = None) -> L
 
     ``auto`` computes in bfloat16 where the hardware multiplies it: on a GPU that has it, on a CPU with AMX
     tiles or AVX-512 BF16. Elsewhere it computes in float32. Weights and optimiser state are float32 in every case.
+    On a CPU the process keeps the memory that it frees (:func:`posttrain.heap.keep_freed_memory`).
     """
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if precision == "auto":
         multiplies = _gpu_multiplies_bfloat16 if chosen.type == "cuda" else _cpu_multiplies_bfloat16
         precision = "bfloat16" if multiplies() else "float32"
+    if chosen.type == "cpu":
+        keep_freed_memory()
     return LocalRuntime(chosen, torch.bfloat16 if precision == "bfloat16" else None)
 
 

@@ -27,19 +27,19 @@ class Twin:
 
     def __init__(self, policy: Policy) -> None:
         self._source = policy
-        self._modules = tuple(policy.model.modules())
+        self._made_of = _made_of(policy.model)
         self.policy = policy
-        if policy.autocast is not None and not any(map(is_parametrized, self._modules)):
+        if policy.autocast is not None and not any(map(is_parametrized, policy.model.modules())):
             self.policy = policy.around(_cast_copy(policy.model, policy.autocast))
 
     def is_of(self, policy: Policy) -> bool:
         """Whether to fill it makes it the twin of this policy.
 
-        Not if an adapter was attached or taken off since, which changes modules and what these know beside their
-        weights.
+        Not if an adapter was attached or taken off since, which changes modules, their parameters or their hooks, and
+        what modules know beside their weights.
         """
-        modules = tuple(policy.model.modules())
-        same = len(modules) == len(self._modules) and all(a is b for a, b in zip(modules, self._modules))
+        now = _made_of(policy.model)
+        same = len(now) == len(self._made_of) and all(a is b for a, b in zip(now, self._made_of))
         return same and policy.autocast == self._source.autocast
 
     def fill(self) -> None:
@@ -52,6 +52,13 @@ class Twin:
                 one.copy_(other)
             for one, other in zip(ours.buffers(), theirs.buffers(), strict=True):
                 one.copy_(other)
+
+
+def _made_of(model: nn.Module) -> tuple[object, ...]:
+    """Everything that a copy has to have as well: modules, parameters, and what is called before and after modules."""
+    modules = tuple(model.modules())
+    hooks = (hook for m in modules for hook in (*m._forward_pre_hooks.values(), *m._forward_hooks.values()))
+    return (*modules, *model.parameters(), *hooks)
 
 
 def _cast_copy(model: Any, dtype: torch.dtype) -> Any:

@@ -6,17 +6,16 @@ from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from fixtures.folders import CONTEXT, VOCABULARY, bpe_tokenizer
 from fixtures.models import tiny_policy, weights
+from fixtures.parts import adapters
 from fixtures.sequences import continued
+from fixtures.walking import Case
 from posttrain.adapters.lora import Lora
-from posttrain.adapters.spiel import Spiel
-from posttrain.adapters.vera import Vera
 from posttrain.batching import collate
 from posttrain.engines.huggingface import HuggingFaceEngine
 from posttrain.engines.twins import Twin
 from posttrain.forward import Forward
 from posttrain.policy import Policy
 from posttrain.prefixes import choose_attention
-from posttrain.protocols import Attached
 from posttrain.sampling import Completion, Sampling
 from posttrain.text import Text
 from posttrain.types import Origin
@@ -97,23 +96,25 @@ def test_the_engine_records_nearly_the_logprobs_of_the_policy() -> None:
     assert 0 < gap(policy, written(HuggingFaceEngine(), policy)) < 10 * VISIBLE
 
 
-def test_it_does_so_under_one_adapter_after_the_other() -> None:
+@pytest.mark.parametrize("case", adapters(), ids=str)
+def test_it_follows_every_adapter_that_is_attached_trained_and_merged(case: Case) -> None:
     policy, engine = reduced(), HuggingFaceEngine()
-    for alpha in (2.0, 64.0):
-        attached: Attached = Lora(rank=2, alpha=alpha).attach(policy, 0, {})
-        disturb(policy)
-        assert gap(policy, written(engine, policy)) < 10 * VISIBLE
-        attached.merge()
-    assert gap(policy, written(engine, policy)) < 10 * VISIBLE
-
-
-@pytest.mark.parametrize("adapter", [Spiel(), Vera()])
-def test_adapters_that_hold_more_than_weights_are_followed(adapter: Spiel | Vera) -> None:
-    policy, engine = reduced(), HuggingFaceEngine()
-    adapter.attach(policy, 0, {})
+    written(engine, policy)
+    attached = case.construct().attach(policy, 0, {"pretrained": policy.frozen_copy()})
     for _ in range(2):
         disturb(policy)
         assert gap(policy, written(engine, policy)) < 10 * VISIBLE
+    attached.merge()
+    assert gap(policy, written(engine, policy)) < 10 * VISIBLE
+
+
+def test_it_does_so_under_one_adapter_after_the_other() -> None:
+    policy, engine = reduced(), HuggingFaceEngine()
+    for alpha in (2.0, 64.0):
+        attached = Lora(rank=2, alpha=alpha).attach(policy, 0, {})
+        disturb(policy)
+        assert gap(policy, written(engine, policy)) < 10 * VISIBLE
+        attached.merge()
 
 
 def test_capped_logits_have_a_twin() -> None:

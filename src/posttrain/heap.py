@@ -1,0 +1,35 @@
+"""Freed memory stays with the process, instead of being fetched from the system page by page in every pass."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+KEEP_ALL = 2**31 - 1
+APART = (2**30, 2**25)
+"""Bytes from which a block is mapped by itself and goes back when freed: 1 GiB, or the most that older glibc admits."""
+
+
+def keep_freed_memory() -> bool:
+    """Tell the allocator of this process to keep what is freed, blocks of over 1 GiB apart.
+
+    By default glibc maps large blocks afresh and gives the end of its heap back, so that the tensors of every layer
+    begin as pages that the system has to clear: a sixth of the time of a small model's step. The most memory that is
+    held at a time does not change; what was held once stays held.
+
+    Returns:
+        Whether the allocator took it; elsewhere than with glibc nothing is done.
+    """
+    return any(set_option(MMAP_THRESHOLD, size) for size in APART) and set_option(TRIM_THRESHOLD, KEEP_ALL)
+
+
+def set_option(option: int, size: int) -> bool:
+    """Set one of the allocator's thresholds, in bytes, and say whether there is such an allocator and it took it."""
+    if sys.platform != "linux":
+        return False
+    try:
+        library = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return False  # another C library, with an allocator of its own
+    return bool(library.mallopt(option, size))
