@@ -11,9 +11,10 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from posttrain.engines.packed import PackedLinear, can_be_packed
 from posttrain.policy import Policy
 
 
@@ -28,9 +29,11 @@ class Twin:
     def __init__(self, policy: Policy) -> None:
         self._source = policy
         self._made_of = _made_of(policy.model)
+        self._filled: list[tuple[Tensor, Tensor]] = []
+        self._packed: list[PackedLinear] = []
         self.policy = policy
         if policy.autocast is not None and not any(map(is_parametrized, policy.model.modules())):
-            self.policy = policy.around(_cast_copy(policy.model, policy.autocast))
+            self.policy = policy.around(self._cast_copy(policy.model, policy.autocast))
 
     def is_of(self, policy: Policy) -> bool:
         """Whether to fill it makes it the twin of this policy.
@@ -44,14 +47,23 @@ class Twin:
 
     def fill(self) -> None:
         """Take the weights of now."""
-        if self.policy is self._source:
-            return
-        ours, theirs = self.policy.model, self._source.model
         with torch.no_grad():
-            for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-                one.copy_(other)
-            for one, other in zip(ours.buffers(), theirs.buffers(), strict=True):
-                one.copy_(other)
+            for ours, theirs in self._filled:
+                ours.copy_(theirs)
+        for packed in self._packed:
+            packed.pack()
+
+    def _cast_copy(self, model: Any, dtype: torch.dtype) -> Any:
+        # What stands in the copy's memory beforehand is never copied in its own type. Of the rest only parameters are
+        # cast: the frequencies of rotary positions are a buffer, and would lose their meaning.
+        cast = {p: nn.Parameter(p.detach().to(dtype), requires_grad=False) for p in model.parameters()}
+        linear = {m: (cast[m.weight], cast.get(m.bias)) for m in model.modules() if can_be_packed(m, dtype)}
+        packed = {m: PackedLinear(*weights) for m, weights in linear.items()}
+        copied = copy.deepcopy(model, {id(one): other for one, other in (*cast.items(), *packed.items())})
+        self._filled = [(other, one) for one, other in cast.items()]
+        self._filled += zip(copied.buffers(), model.buffers(), strict=True)
+        self._packed = list(packed.values())
+        return copied
 
 
 def _made_of(model: nn.Module) -> tuple[object, ...]:
@@ -59,10 +71,3 @@ def _made_of(model: nn.Module) -> tuple[object, ...]:
     modules = tuple(model.modules())
     hooks = (hook for m in modules for hook in (*m._forward_pre_hooks.values(), *m._forward_hooks.values()))
     return (*modules, *model.parameters(), *hooks)
-
-
-def _cast_copy(model: Any, dtype: torch.dtype) -> Any:
-    # Parameters only: the frequencies of rotary positions are a buffer, and would lose their meaning. Put into the
-    # copy's memory beforehand, they are never copied in their own type.
-    cast: dict[int, Any] = {id(p): nn.Parameter(p.detach().to(dtype), requires_grad=False) for p in model.parameters()}
-    return copy.deepcopy(model, cast)

@@ -53,6 +53,9 @@ def test_it_is_filled_with_the_weights_of_now() -> None:
             parameter.add_(1.0)
     assert twin.is_of(policy)
     twin.fill()
+    tokens = torch.tensor([[3, 9, 4]])
+    fresh = Twin(policy).policy.model(input_ids=tokens).logits
+    assert torch.equal(twin.policy.model(input_ids=tokens).logits, fresh)
     for name, value in weights(policy).items():
         assert torch.equal(weights(twin.policy)[name], value.bfloat16())
 
