@@ -6,7 +6,7 @@ import ctypes
 import sys
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-KEEP_ALL = 2**31 - 1
+KEEP_ALL = -1
 APART = (2**30, 2**25)
 """Bytes from which a block is mapped by itself and goes back when freed: 1 GiB, or the most that older glibc admits."""
 
