@@ -15,7 +15,7 @@ help:
 	@echo "make demo     train SFT, RFT and UFT side by side on the embedded model; the report opens from runs/demo/report.html"
 	@echo "make test     the whole test suite"
 	@echo "make check    ruff, mypy --strict, import contracts"
-	@echo "make claims   the short claims of docs/claims.md, measured again with the settings chosen before (an hour or two)"
+	@echo "make claims   the short claims of docs/claims.md, measured again with the settings chosen before (an hour)"
 	@echo "make claims-long   the long ones (hours)"
 	@echo "make claims-tune   all of them, with every arm tuned first (hours)"
 	@echo "make bench    speed, side by side with TRL and vLLM on processor core CORE=0 (an hour)"

@@ -178,8 +178,8 @@ def supervised(auto: LocalRuntime, full: LocalRuntime, rounds: int) -> Iterator[
     whole = instead(step, "posttrain.forward.token_logprobs", put=by_log_softmax)
     name = f"with a vocabulary of {LARGE_VOCABULARY:,}"
     yield paired(f"{name}: a gradient that reads the vocabulary once", step, whole, rounds)
-    coarse = instead(step, "posttrain.forward.LOGITS_AT_ONCE", put={"cpu": 1 << 25})
-    yield paired(f"{name}: logits in chunks of 32 MiB, not 128", step, coarse, rounds)
+    chunked = instead(step, "posttrain.forward.LOGITS_HELD", put=0)
+    yield paired(f"{name}: logits are held up to 256 MiB, not computed twice", step, chunked, rounds)
 
 
 class OfItself:

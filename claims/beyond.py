@@ -202,8 +202,9 @@ BEYOND = (
         effects=(("tldr", "rft"), ("tldr", "unpriced")),
         needs=("drafts", "overthinker_asked"),
         readings=(
-            "Problems are asked here without a phrase, as RFT's training asks them and TLDR's never does: this is what "
-            "asking in another way than in training costs. With their phrases all arms are equally right (below).",
+            "Problems are asked here without a phrase, as RFT's training asks them and TLDR's never does. The first "
+            "time that seemed to cost TLDR 9 points, the second time nothing; with their phrases all arms were equally "
+            "right both times (below).",
             "Nothing was tuned: the rate is the preset's, which both arms of the claim above were given as their best. "
             "`unpriced` has the phrases and no price, and so is RFT on the problems of all levels.",
         ),

@@ -104,8 +104,9 @@ COMPARED = (
             ("lt_sft", "random_mask"),
         ),
         readings=(
-            "Faulty demonstrations set the ceiling: training all parameters reaches 41.5 (above), and every family but "
-            "one gets as far. What tells them apart is the next comparison, added after this one was seen.",
+            "Faulty demonstrations set the ceiling: training all parameters reaches 41.3 (above), and every family but "
+            "SpIEL comes within 5 points of it. What tells them apart is the next comparison, added after this one was "
+            "seen.",
             "SpIEL replaces every trained entry at its 20th update and again a share at the 40th, of 60 in all.",
         ),
     ),

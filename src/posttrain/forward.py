@@ -20,11 +20,13 @@ from posttrain.prefixes import Prefixes, can_share, prefixes
 from posttrain.token_logprobs import token_logprobs
 from posttrain.types import Origin, TokenBatch
 
-LOGITS_AT_ONCE = {"cpu": 1 << 23}
-"""Numbers of [positions x vocabulary] held at a time; above it the head runs in chunks, in the backward pass again.
+LOGITS_HELD = 1 << 26
+"""Numbers of [positions x vocabulary] that are kept for the backward pass, at most: 256 MiB in float32.
 
-What fits the memory that a CPU's allocator hands out again is faster than what is mapped anew.
+Beyond it the head runs in chunks, and in the backward pass again, which makes it a quarter slower.
 """
+LOGITS_AT_ONCE = {"cpu": 1 << 23}
+"""Numbers in such a chunk."""
 LOGITS_AT_ONCE_ELSEWHERE = 1 << 25
 POSITIONS_AT_ONCE = 256
 """Positions of a chunk, at least, however large the vocabulary: every chunk adds a gradient of the whole head."""
@@ -261,7 +263,7 @@ class Forward:
             # The states are computed here once, not inside a recomputed chunk.
             most = LOGITS_AT_ONCE.get(self._hidden.device.type, LOGITS_AT_ONCE_ELSEWHERE)
             size = max(POSITIONS_AT_ONCE, most // vocabulary)
-            if count <= size:
+            if count <= size or (self._gradients and count * vocabulary <= LOGITS_HELD):
                 values = chunk(slice(None))
             else:
                 pieces = [slice(at, min(at + size, count)) for at in range(0, count, size)]

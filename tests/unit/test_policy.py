@@ -138,6 +138,7 @@ def test_chunks_of_positions_give_the_same_values_and_gradients(
     for limit in (1 << 25, positions_at_once * int(tiny_policy().model.config.vocab_size)):
         monkeypatch.setattr(forward_module, "POSITIONS_AT_ONCE", 1)
         monkeypatch.setitem(forward_module.LOGITS_AT_ONCE, "cpu", limit)
+        monkeypatch.setattr(forward_module, "LOGITS_HELD", limit)
         ours = tiny_policy()
         values = quantities(forward(ours, *ragged(3), frozen={"other": tiny_policy(seed=1).frozen_copy()}))[name]
         (values * torch.arange(values.numel()).view_as(values)).sum().backward()

@@ -145,6 +145,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, objective) -> No
     whole = of_a_row()
     monkeypatch.setattr(forward_module, "POSITIONS_AT_ONCE", 1)
     monkeypatch.setitem(forward_module.LOGITS_AT_ONCE, "cpu", 10)
+    monkeypatch.setattr(forward_module, "LOGITS_HELD", 10)
     for one, other in zip(whole, of_a_row(), strict=True):
         torch.testing.assert_close(other, one, rtol=0, atol=ROUNDING)
 
