@@ -74,6 +74,7 @@ peers: $(TRL)/.installed $(VLLM)/.installed
 bench: install peers
 	$(BIN)/python -m benchmarks.run --cores $(CORE)
 	$(BIN)/python -m benchmarks.decisions --core $(CORE)
+	$(BIN)/python -m benchmarks.parts --core $(CORE)
 	$(BIN)/python -m benchmarks.growth --core $(CORE)
 	$(BIN)/python -m benchmarks.memory --core $(CORE)
 

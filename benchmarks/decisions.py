@@ -59,6 +59,15 @@ def instead(measured: Measured, place: str, *, put: object) -> Measured:
     return replaced
 
 
+def compiled(of: Work, runtime: LocalRuntime) -> Measured:
+    """The same with layers that torch has compiled for these shapes, which takes half a minute before the first."""
+    policy = load_policy(model_folder(dataclasses.replace(SIZES[of.size], vocabulary=of.vocabulary)), runtime)
+    for layer in policy.model.model.layers:
+        layer.compile(dynamic=False)
+    once = repetition(of, policy, runtime)
+    return lambda: once()["processor_seconds"]
+
+
 def kept(measured: Measured) -> Measured:
     """The same while the process keeps what it frees."""
 
@@ -150,6 +159,9 @@ def sampled(auto: LocalRuntime, full: LocalRuntime, rounds: int) -> Iterator[dic
     as_it_is = instead(seconds(groups, auto), "posttrain.engines.huggingface.Twin", put=OfItself)
     yield paired("sampling: a twin of the weights in bfloat16", call, as_it_is, rounds)
     yield paired("sampling: bfloat16 products", call, seconds(groups, full), rounds)
+    few = work("sampling-100M-short")
+    as_they_lie = instead(seconds(few, auto), "posttrain.engines.twins.can_be_packed", put=lambda *layer: False)
+    yield paired("sampling with 100M parameters: weights are packed", seconds(few, auto), as_they_lie, rounds)
     drawn = "posttrain.engines.huggingface.sample"
     yield paired(
         "sampling: tokens are drawn in two levels", call, instead(call, drawn, put=by_one_cumulative_sum), rounds
@@ -171,6 +183,7 @@ def supervised(auto: LocalRuntime, full: LocalRuntime, rounds: int) -> Iterator[
     yield paired("supervised step: bfloat16 products", step, seconds(short, full), rounds)
     yield paired("supervised step: passes of 8,192 tokens, not 1,024", step, in_small_passes(short, auto, 1024), rounds)
     yield paired("supervised step: freed memory is kept", kept(step), given_back(step), rounds)
+    yield paired("supervised step: layers as they are, not compiled by torch", step, compiled(short, auto), rounds)
     yield paired("supervised step: attention in blocks, not fused", step, seconds(short, auto, "sdpa"), rounds)
     yield paired("supervised step: attention in blocks, not plain", step, seconds(short, auto, "eager"), rounds)
     large = dataclasses.replace(short, vocabulary=LARGE_VOCABULARY, prompts=short.prompts // 4)

@@ -65,6 +65,12 @@ KINDS = {
         "every sampled token; vLLM is not asked to.",
     ),
 }
+SPENT = """`python -m benchmarks.parts`: the shares of a step inside matrix products, inside all other operations on
+tensors, and outside of both, in the interpreter and autograd. Operations other than products read their tensors from
+memory and write them back one by one; how many they are, and how much they move, is counted. What keeps a supervised
+step of the smallest model from its products' time are these, not the products; what a compiler that fuses them gains
+stands under [decisions](#what-each-decision-is-worth).
+"""
 OF_FILES = {"reading_s": "reading, s", "fitting_s": "looking whether all fit, s"}
 """Columns of the axis that reads a file."""
 READING = """*Ratio* is the peer's time over this library's, the median over rounds with the smallest and largest round.
@@ -86,7 +92,16 @@ def page_text() -> str:
     for kind, (title, what) in KINDS.items():
         own = [one for one in found if one["work"]["name"].startswith(kind + "-")]
         parts += [f"## {title}", "", what, "", *(works(own) if own else ["Not measured yet."]), ""]
-    parts += [*unreached(found), *growth(), *memory(), *decisions(), *gpu(), *settings(found), *machines(found)]
+    parts += [
+        *unreached(found),
+        *spent(),
+        *growth(),
+        *memory(),
+        *decisions(),
+        *gpu(),
+        *settings(found),
+        *machines(found),
+    ]
     return "\n".join(parts)
 
 
@@ -138,6 +153,23 @@ def unreached(found: Sequence[Mapping[str, Any]]) -> list[str]:
             f"| {one['work']['name']} | {one['wanted']:g} | {one['ratio']['median']:.2f} | "
             f"{theirs / least['seconds']:.1f} | {least['operations'] / 1e9:,.0f} GFLOP | "
             f"{least['operations'] / products / 1e9:,.0f} GFLOP/s |"
+        )
+    return [*lines, ""]
+
+
+def spent() -> list[str]:
+    """What a step's time goes into."""
+    lines = ["## What a step is spent on", "", SPENT]
+    file = RESULTS / "parts.json"
+    if not file.exists():
+        return [*lines, "Not measured yet.", ""]
+    lines += ["| work | step | products | other operations | the rest | operations | they move |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for one in read(file)["rows"]:
+        rest = max(0.0, 1 - one["products"] - one["others"])
+        lines.append(
+            f"| {one['name']} | {one['seconds']['median']:.2f} s | {one['products']:.0%} | {one['others']:.0%} | "
+            f"{rest:.0%} | {one['operations']:,} | {one['bytes'] / 1e9:.1f} GB |"
         )
     return [*lines, ""]
 

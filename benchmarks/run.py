@@ -30,7 +30,7 @@ RESULTS = HERE / "results"
 OURS = Program(
     "posttrain", Path(sys.executable), "benchmarks.contestants.with_posttrain", {"PYTHONPATH": str(ROOT / "src")}
 )
-LIMITS = Program("limits", Path(sys.executable), "benchmarks.limits")
+LIMITS = Program("limits", Path(sys.executable), "benchmarks.limits", {"PYTHONPATH": str(ROOT / "src")})
 PEERS = {
     "trl": Program("trl", HERE / ".peers" / "bin" / "python", "benchmarks.contestants.with_trl"),
     "vllm": Program("vllm", HERE / ".vllm" / "bin" / "python", "benchmarks.contestants.with_vllm"),
