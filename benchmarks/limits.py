@@ -3,8 +3,9 @@
 A step needs the products of its passes, forwards and, where there is a gradient, twice more backwards; sampling runs
 each prompt once and then one token per row and turn, and has to read the weights in every turn; an update reads and
 writes the optimiser's numbers. Each product is timed alone, at its own shape, in float32 and in bfloat16, and the
-faster counts; each read is timed at its own size. Norms, activations, rotations, softmax, random numbers, padding, text
-and rewards are counted as nothing, so that no program of these products can be faster than what is found here.
+faster counts, in turns of sampling with packed weights as well; each read is timed at its own size. Norms, activations,
+rotations, softmax, random numbers, padding, text and rewards are counted as nothing, so that no program of these
+products can be faster than what is found here.
 """
 
 from __future__ import annotations
@@ -145,6 +146,14 @@ class Bench:
             self._known[shape] = min(_fastest_product(*shape, dtype) for dtype in (torch.float32, torch.bfloat16))
         return self._known[shape] * product.count * product.share
 
+    def seconds_of_turns(self, product: Product) -> float:
+        """The same with a weight that stays as it is in between, so that the processor may have its order of it."""
+        layer = nn.Linear(product.k, product.n, bias=False, dtype=torch.bfloat16)
+        if not can_be_packed(layer, torch.bfloat16):
+            return self.seconds(product)
+        packed, inputs = PackedLinear(layer.weight, None), torch.randn(product.m, product.k).bfloat16()
+        return min(self.seconds(product), fastest(lambda: packed(inputs)) * product.count)
+
     def reading(self, size_in_bytes: float) -> float:
         """Seconds to read that many bytes that lie side by side."""
         numbers = torch.ones(max(1024, int(size_in_bytes) // 4))
@@ -152,17 +161,11 @@ class Bench:
 
 
 def _fastest_product(batch: int, m: int, k: int, n: int, dtype: torch.dtype) -> float:
-    """Of weights as they are or, where the processor has an order of its own for them, in that."""
     first, second = torch.randn(batch, m, k).to(dtype), torch.randn(batch, k, n).to(dtype)
     out = torch.empty(batch, m, n, dtype=dtype)
     if batch == 1:
         first, second, out = first[0], second[0], out[0]
-    plain = fastest(lambda: torch.matmul(first, second, out=out))
-    layer = nn.Linear(k, n, bias=False, dtype=dtype)
-    if batch > 1 or not can_be_packed(layer, dtype):
-        return plain
-    packed = PackedLinear(layer.weight, None)
-    return min(plain, fastest(lambda: packed(first)))
+    return fastest(lambda: torch.matmul(first, second, out=out))
 
 
 def fastest(action: Callable[[], object]) -> float:
@@ -181,7 +184,7 @@ def least_seconds(work: Work, size: Size, bench: Bench) -> dict[str, float]:
     """The least time in ``seconds``, its parts, and the operations that were counted."""
     counted = needed(work, size)
     passes = sum(bench.seconds(p) for p in counted.products)
-    turns = sum(bench.seconds(p) for p in counted.turns)
+    turns = sum(bench.seconds_of_turns(p) for p in counted.turns)
     reads = counted.turns_count * bench.reading(counted.turn_bytes) if counted.turns_count else 0.0
     update = bench.reading(counted.update_bytes) if counted.update_bytes else 0.0
     return {

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.sections import decisions, gpu, growth, memory, read, spent
 from benchmarks.works import ENTRIES
 
 HERE = Path(__file__).parent
@@ -31,13 +31,6 @@ cannot sample their end-of-sequence token, so nothing ends early and nothing is 
 
 Peers compete with the fastest of the settings that are listed [below](#settings-of-the-peers); this library with its
 defaults.
-"""
-ON_A_GPU = """`make bench-gpu` measures half a billion parameters against what the device can do: a supervised step
-against its bfloat16 products, sampling against the reads of weights, keys and values, a reinforced step against the
-same around `generate`. Written for GPUs alone is this: steps of decoding are recorded as CUDA graphs, whose logic the
-tests check on CPUs with a recorder of tensor operations; the prompts of a group are read once in sampling; whole passes
-are left to the fused attention kernels; which rows have ended is looked up at every 16th token only. What the sequences
-of a group have in common is not shared in training there.
 """
 KINDS = {
     "sft": (
@@ -65,14 +58,6 @@ KINDS = {
         "every sampled token; vLLM is not asked to.",
     ),
 }
-SPENT = """`python -m benchmarks.parts`: the shares of a step inside matrix products, inside all other operations on
-tensors, and outside of both, in the interpreter and autograd. Operations other than products read their tensors from
-memory and write them back one by one; how many they are, and how much they move, is counted. What keeps a supervised
-step of the smallest model from its products' time are these, not the products; what a compiler that fuses them gains
-stands under [decisions](#what-each-decision-is-worth).
-"""
-OF_FILES = {"reading_s": "reading, s", "fitting_s": "looking whether all fit, s"}
-"""Columns of the axis that reads a file."""
 READING = """*Ratio* is the peer's time over this library's, the median over rounds with the smallest and largest round.
 *Least* is the time of the matrix products and reads that the work cannot do without, each timed alone at its own shape
 (`benchmarks/limits.py`); *attained* is its share of this library's time. *Busy* is the share of the time in which the
@@ -92,16 +77,9 @@ def page_text() -> str:
     for kind, (title, what) in KINDS.items():
         own = [one for one in found if one["work"]["name"].startswith(kind + "-")]
         parts += [f"## {title}", "", what, "", *(works(own) if own else ["Not measured yet."]), ""]
-    parts += [
-        *unreached(found),
-        *spent(),
-        *growth(),
-        *memory(),
-        *decisions(),
-        *gpu(),
-        *settings(found),
-        *machines(found),
-    ]
+    parts += unreached(found)
+    parts += [line for section in (spent, growth, memory, decisions, gpu) for line in section(RESULTS)]
+    parts += [*settings(found), *machines(found)]
     return "\n".join(parts)
 
 
@@ -157,111 +135,6 @@ def unreached(found: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*lines, ""]
 
 
-def spent() -> list[str]:
-    """What a step's time goes into."""
-    lines = ["## What a step is spent on", "", SPENT]
-    file = RESULTS / "parts.json"
-    if not file.exists():
-        return [*lines, "Not measured yet.", ""]
-    lines += ["| work | step | products | other operations | the rest | operations | they move |"]
-    lines += ["|---|---|---|---|---|---|---|"]
-    for one in read(file)["rows"]:
-        rest = max(0.0, 1 - one["products"] - one["others"])
-        lines.append(
-            f"| {one['name']} | {one['seconds']['median']:.2f} s | {one['products']:.0%} | {one['others']:.0%} | "
-            f"{rest:.0%} | {one['operations']:,} | {one['bytes'] / 1e9:.1f} GB |"
-        )
-    return [*lines, ""]
-
-
-def growth() -> list[str]:
-    """A table per axis."""
-    what = "`python -m benchmarks.growth`, the 1M model, this library alone; processor seconds."
-    lines = ["## How cost grows", "", what, ""]
-    file = RESULTS / "growth.json"
-    if not file.exists():
-        return [*lines, "Not measured yet.", ""]
-    for axis in read(file).values():
-        more = [column for column in OF_FILES if column in axis["rows"][0]]
-        names = ["seconds", "×", "memory, MiB", *(OF_FILES[column] for column in more)]
-        lines += [f"**{axis['title'].capitalize()}** ({axis['fixed']})", "", f"| | {' | '.join(names)} |"]
-        lines += ["|---" * (1 + len(names)) + "|"]
-        first = axis["rows"][0]["seconds"]["median"]
-        lines += [
-            f"| {one['value']:,} | {one['seconds']['median']:.3f} | {one['seconds']['median'] / first:.2f} | "
-            f"{one['memory_mib']:,.0f} |" + "".join(f" {one[column]:,.1f} |" for column in more)
-            for one in axis["rows"]
-        ]
-        lines.append("")
-    return lines
-
-
-def memory() -> list[str]:
-    """What a large vocabulary costs."""
-    lines = ["## Memory of a large vocabulary", ""]
-    file = RESULTS / "memory.json"
-    if not file.exists():
-        return [*lines, "`python -m benchmarks.memory`: not measured yet.", ""]
-    found = read(file)
-    lines += [
-        f"`python -m benchmarks.memory`: one supervised step of the smallest model with a vocabulary of "
-        f"{found['vocabulary']:,}, all tokens in one pass; the most that the process ever held, in MiB. *Whole "
-        "logits* is the textbook's step in PyTorch.",
-        "",
-    ]
-    names = [name for name in found["rows"][0] if name != "tokens"]
-    lines += [f"| tokens | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
-    for row in found["rows"]:
-        cells = ["fails" if row[name] is None else f"{row[name]['memory_mib']:,.0f}" for name in names]
-        lines.append(f"| {row['tokens']:,} | {' | '.join(cells)} |")
-    return [*lines, ""]
-
-
-def decisions() -> list[str]:
-    """What each decision for speed is worth."""
-    lines = [
-        "## What each decision is worth",
-        "",
-        "`python -m benchmarks.decisions`, 1M parameters, the works above with short sequences; processor seconds.",
-        "",
-    ]
-    file = RESULTS / "decisions.json"
-    if not file.exists():
-        return [*lines, "Not measured yet.", ""]
-    lines += ["| decision | with it | without it | ratio |", "|---|---|---|---|"]
-    return (
-        lines
-        + [
-            f"| {one['name']} | {one['with']['median']:.3f} s | {one['without']['median']:.3f} s | "
-            f"{one['ratio']['median']:.2f} [{one['ratio']['least']:.2f}, {one['ratio']['most']:.2f}] |"
-            for one in read(file)["rows"]
-        ]
-        + [""]
-    )
-
-
-def gpu() -> list[str]:
-    """How close a GPU comes to its limits."""
-    lines = ["## On a GPU", "", ON_A_GPU]
-    file = RESULTS / "gpu.json"
-    if not file.exists():
-        return [*lines, "Not measured yet: no line of this library has run on a GPU.", ""]
-    found = read(file)
-    lines += [
-        f"{found['device']}, torch {found['torch']}.",
-        "",
-        "| work | wanted | measured | of |",
-        "|---|---|---|---|",
-    ]
-    if one := found.get("supervised"):
-        lines.append(f"| {one['work']} | 45% | {one['share']:.0%} | {one['peak'] / 1e12:,.0f} TFLOP/s |")
-    if one := found.get("sampled"):
-        lines.append(f"| {one['work']} | 50% | {one['share']:.0%} | {one['bandwidth'] / 1e9:,.0f} GB/s |")
-    if one := found.get("reinforced"):
-        lines.append(f"| {one['work']} | 8 × | {one['ratio']:.1f} × | the step around `generate` |")
-    return [*lines, ""]
-
-
 def settings(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """What was tried for the peers."""
     lines = ["## Settings of the peers", ""]
@@ -303,11 +176,6 @@ def machine(facts: Mapping[str, Any]) -> str:
         f"{facts['processor']} ({', '.join(facts['extensions'])}), {facts['cores_used']} of {facts['cores']} cores, "
         f"{facts['memory_gib']} GiB, {facts['system']}, Python {facts['python']}, commit {facts['commit']}"
     )
-
-
-def read(path: Path) -> Any:
-    """The content of a JSON file."""
-    return json.loads(path.read_text())
 
 
 def main() -> None:

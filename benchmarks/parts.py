@@ -1,8 +1,9 @@
 """What a step of this library is spent on: ``python -m benchmarks.parts [--core N]``.
 
-A profiler adds up the time inside matrix products and inside all other operations on tensors; what is left over is the
-interpreter and autograd. A second step counts the bytes that those other operations read and write: each reads its
-tensors from memory and writes them back, which is what a program without fused kernels is held up by.
+A profiler adds up the time inside matrix products, fused attention included, and inside all other operations on
+tensors; what is left over is the interpreter, autograd and the profiler itself. A second step counts the bytes of the
+tensors that those other operations are given and give: each is read from memory or written there, one that is changed
+in place both. That is what a program without fused kernels is held up by.
 """
 
 from __future__ import annotations
@@ -32,12 +33,15 @@ NAMES = (
     "sft-1M-short", "sft-10M-short", "sft-100M-short",
     "grpo-dense-1M-short", "grpo-dense-10M-short", "grpo-dense-100M-short",
 )  # fmt: skip
-PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "mkldnn::_linear_pointwise")
+PRODUCTS = (
+    "aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "mkldnn::_linear_pointwise",
+    "aten::_scaled_dot_product_flash_attention_for_cpu", "aten::_scaled_dot_product_flash_attention_for_cpu_backward",
+)  # fmt: skip
 OPERATORS = ("aten::", "mkldnn::")
 
 
 class Traffic(TorchDispatchMode):
-    """Counts operations on tensors and the bytes that they touch, products and views apart."""
+    """Counts operations on tensors and the bytes of what they take and give, products and views apart."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,9 +52,9 @@ class Traffic(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         name = func._schema.name
         if not (func.is_view or name in PRODUCTS or "empty" in name or "view" in name or "detach" in name):
-            tensors = {id(t): t for t in tree_leaves((args, kwargs, result)) if isinstance(t, torch.Tensor)}
+            tensors = [t for t in tree_leaves((args, kwargs, result)) if isinstance(t, torch.Tensor)]
             self.operations += 1
-            self.bytes += sum(size_in_bytes(t) for t in tensors.values())
+            self.bytes += sum(map(size_in_bytes, tensors))
         return result
 
 
@@ -64,17 +68,16 @@ def spent(step: Callable[[], object]) -> dict[str, float]:
     """The shares of a step's time inside products and inside other operations, and the traffic of these."""
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         step()
-    own: dict[str, float] = {}
-    for event in profiled.key_averages():
-        kind = "products" if event.key in PRODUCTS else "others" if event.key.startswith(OPERATORS) else "rest"
-        own[kind] = own.get(kind, 0.0) + event.self_cpu_time_total
+    events = [event for event in profiled.key_averages() if event.key.startswith(OPERATORS)]
+    products = sum(event.self_cpu_time_total for event in events if event.key in PRODUCTS)
+    others = sum(event.self_cpu_time_total for event in events if event.key not in PRODUCTS)
     began, ended = profiled.events()[0].time_range.start, max(e.time_range.end for e in profiled.events())
     with Traffic() as traffic:
         step()
     whole = ended - began
     return {
-        "products": own["products"] / whole,
-        "others": own["others"] / whole,
+        "products": products / whole,
+        "others": others / whole,
         "operations": traffic.operations,
         "bytes": traffic.bytes,
     }

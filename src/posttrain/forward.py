@@ -21,9 +21,11 @@ from posttrain.token_logprobs import token_logprobs
 from posttrain.types import Origin, TokenBatch
 
 LOGITS_HELD = 1 << 26
-"""Numbers of [positions x vocabulary] that are kept for the backward pass, at most: 256 MiB in float32.
+"""Numbers of [positions x vocabulary], at most, in a pass that holds its logits: 256 MiB in float32.
 
-Beyond it the head runs in chunks, and in the backward pass again, which makes it a quarter slower.
+Every quantity holds one array of that size or two more until the backward pass: log-probabilities alone hold two in
+all, with entropy four, with an exact divergence eight. Beyond the bound the head runs in chunks, and in the backward
+pass again.
 """
 LOGITS_AT_ONCE = {"cpu": 1 << 23}
 """Numbers in such a chunk."""

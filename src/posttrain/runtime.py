@@ -15,7 +15,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 NORM_MARGIN = 1e-6
 """What torch adds to a norm before it divides by it: gradients so near the cut are changed as well."""
 CPU_TOKENS_AT_ONCE = 8192
-"""Larger micro-batches are no faster on a processor, and hold more memory."""
+"""Larger micro-batches hold more memory, and what they could save are calls, which no longer count here."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from benchmarks import gpu, models, page
+from benchmarks import gpu, models, sections
 from benchmarks.contestants.with_generate import Generating
 from benchmarks.works import SIZES
 from fixtures.sequences import continued
@@ -36,17 +36,16 @@ def test_every_share_is_what_was_counted_over_what_it_took(toy, tmp_path, monkey
     found = {}
     for part in gpu.parts(toy, local_runtime("float32", "cpu"), (5, 4), 2):
         found |= part
-    assert page_with(found, tmp_path, monkeypatch).count("toy") == 3
+    assert page_with(found, tmp_path).count("toy") == 3
     step, text, around = found["supervised"], found["sampled"], found["reinforced"]
     assert math.isclose(step["share"], step["operations"] / 1e9 / step["seconds"][0])
     assert math.isclose(text["share"], text["bound"] / text["seconds"][0])
     assert math.isclose(around["ratio"], around["seconds"][0][1] / around["seconds"][0][0])
 
 
-def page_with(found, folder, monkeypatch):
-    monkeypatch.setattr(page, "RESULTS", folder)
+def page_with(found, folder):
     (folder / "gpu.json").write_text(json.dumps(found))
-    return "\n".join(page.gpu())
+    return "\n".join(sections.gpu(folder))
 
 
 def test_rates_of_the_device_are_of_what_was_done():

@@ -51,6 +51,7 @@ def test_gradients_are_two_more_products_of_the_same_size():
 
 def test_the_least_time_is_the_sum_of_its_parts(monkeypatch):
     monkeypatch.setattr(Bench, "seconds", lambda self, product: product.operations)
+    monkeypatch.setattr(Bench, "seconds_of_turns", lambda self, product: product.operations)
     monkeypatch.setattr(Bench, "reading", lambda self, size: float(size))
     counted, least = needed(REINFORCED, SIZE), least_seconds(REINFORCED, SIZE, Bench())
     assert least["turns_reading"] == 3 * counted.turn_bytes

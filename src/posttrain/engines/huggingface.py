@@ -80,6 +80,7 @@ class HuggingFaceEngine:
         if self._policy is None:
             raise RuntimeError("load a policy before generating")
         if self._twin is None or not self._twin.is_of(self._policy):
+            self._twin = None  # its memory, before another takes as much
             self._twin = Twin(self._policy)
         elif not self._filled:
             self._twin.fill()

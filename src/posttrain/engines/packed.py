@@ -1,7 +1,7 @@
 """Linear layers whose weights lie in the order in which a processor multiplies them.
 
 A product with weights that lie in rows reorders them on the way, every time anew; for the few rows of a step of
-decoding that takes as long as the product. Results are the same to the bit.
+decoding that takes as long as the product. Results are those of the plain product; to the bit, where that was tried.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def can_be_packed(module: nn.Module, dtype: torch.dtype) -> bool:
     """Whether the module is a linear layer, no more and no less, on a processor that multiplies this type packed."""
     return (
         type(module) is nn.Linear
+        and set(module._parameters) == {"weight", "bias"}
+        and not (module._buffers or module._modules or "forward" in vars(module))
         and module.weight.device.type == "cpu"
         and dtype is torch.bfloat16
         and torch._C._has_mkldnn

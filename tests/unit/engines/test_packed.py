@@ -6,11 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from fixtures.models import tiny_policy
 from posttrain.engines.packed import PackedLinear, can_be_packed
+from posttrain.engines.twins import Twin
+from posttrain.policy import Policy
 
 BFLOAT16 = torch.bfloat16
 pytestmark = pytest.mark.skipif(
-    not can_be_packed(nn.Linear(8, 8), BFLOAT16), reason="this processor does not multiply bfloat16 packed"
+    not (torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()),
+    reason="this processor does not multiply bfloat16 packed",
 )
 
 
@@ -45,8 +49,22 @@ class Scaled(nn.Linear):
         return 2 * super().forward(inputs)
 
 
+def test_a_twin_is_packed_and_its_policy_is_not() -> None:
+    policy = Policy(tiny_policy().model.float(), tiny_policy().text, BFLOAT16)
+    linear = sum(isinstance(module, nn.Linear) for module in policy.model.modules())
+    twin = Twin(policy).policy.model
+    assert sum(isinstance(module, PackedLinear) for module in twin.modules()) == linear > 0
+    assert not any(isinstance(module, PackedLinear) for module in policy.model.modules())
+
+
 def test_only_plain_layers_are_packed() -> None:
-    hooked = nn.Linear(8, 8)
+    assert can_be_packed(nn.Linear(8, 8), BFLOAT16)
+    assert can_be_packed(nn.Linear(8, 8, bias=False), BFLOAT16)
+    hooked, holding, replaced = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+    holding.register_buffer("mask", torch.ones(8))
+    replaced.forward = lambda inputs: inputs
+    assert not can_be_packed(holding, BFLOAT16)
+    assert not can_be_packed(replaced, BFLOAT16)
     hooked.register_forward_hook(lambda module, inputs, output: output)
     assert not can_be_packed(hooked, BFLOAT16)
     assert not can_be_packed(Scaled(8, 8), BFLOAT16)
