@@ -75,10 +75,10 @@ def section() -> list[str]:
         "library that round differently, so that the runs of a seed part after some steps. "
         f"{inside} second differences lie in the first interval. Differences in points moved by "
         f"{statistics.median(moved):.1f} in the median and by {max(moved):.1f} at most. {len(changed)} verdicts "
-        f"changed, {turned} of them from one side to the other. This is what rounding alone moves, of teachers and bases that "
-        "other claims had trained as well; other seeds would move more, and percentile intervals over three to five "
-        "seeds are known to be too narrow. An effect whose interval ends near 0 is to be measured with more seeds "
-        "before anything is built on it. These verdicts changed:"
+        f"changed, {turned} of them from one side to the other. This is what rounding alone moves, of teachers and "
+        "bases that other claims had trained as well; other seeds would move more, and percentile intervals over three "
+        "to five seeds are known to be too narrow. An effect whose interval ends near 0 is to be measured with more "
+        "seeds before anything is built on it. These verdicts changed:"
     )
     lines = ["## The same, measured again", "", textwrap.fill(said_of_all, 120), ""]
     lines += ["| in | | better than | in | before | now |", "|---|---|---|---|---|---|"]
