@@ -10,8 +10,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import multiprocessing
 import os
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from multiprocessing.connection import Connection
 from typing import Any
 from unittest.mock import patch
 
@@ -25,14 +28,12 @@ from benchmarks.machine import facts
 from benchmarks.models import SIZES, model_folder
 from benchmarks.page import write_page
 from benchmarks.works import ENTRIES
-from posttrain.heap import MMAP_THRESHOLD, TRIM_THRESHOLD, keep_freed_memory, set_option
 from posttrain.loading import load_policy
 from posttrain.runtime import LocalRuntime, local_runtime
 
 FILE = HERE / "results" / "decisions.json"
 Measured = Callable[[], float]
 LARGE_VOCABULARY = 32_768
-GLIBC_MMAP_AT_MOST = 2**25
 
 
 def work(name: str) -> Work:
@@ -68,28 +69,25 @@ def compiled(of: Work, runtime: LocalRuntime) -> Measured:
     return lambda: once()["processor_seconds"]
 
 
-def kept(measured: Measured) -> Measured:
-    """The same while the process keeps what it frees."""
+def elsewhere(name: str, keeps: bool) -> Measured:
+    """A supervised work in a process of its own, which keeps the memory that it frees or leaves that to glibc."""
+    ours, theirs = multiprocessing.Pipe()
+    multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, name, keeps), daemon=True).start()
 
-    def keeping() -> float:
-        keep_freed_memory()
-        return measured()
+    def asked() -> float:
+        ours.send(None)
+        return float(ours.recv())
 
-    return keeping
+    return asked
 
 
-def given_back(measured: Measured) -> Measured:
-    """The same with the thresholds that glibc's own come to after large tensors, and then as it was."""
-
-    def giving() -> float:
-        set_option(MMAP_THRESHOLD, GLIBC_MMAP_AT_MOST)
-        set_option(TRIM_THRESHOLD, 2 * GLIBC_MMAP_AT_MOST)
-        try:
-            return measured()
-        finally:
-            keep_freed_memory()
-
-    return giving
+def _serve(line: Connection, name: str, keeps: bool) -> None:
+    torch.set_num_threads(1)
+    with nullcontext() if keeps else patch("posttrain.runtime.keep_freed_memory"):
+        measured = seconds(work(name), local_runtime("auto"))
+    while True:
+        line.recv()
+        line.send(measured())
 
 
 def in_small_passes(of: Work, runtime: LocalRuntime, tokens: int) -> Measured:
@@ -182,17 +180,18 @@ def supervised(auto: LocalRuntime, full: LocalRuntime, rounds: int) -> Iterator[
     step = seconds(short, auto)
     yield paired("supervised step: bfloat16 products", step, seconds(short, full), rounds)
     yield paired("supervised step: passes of 8,192 tokens, not 1,024", step, in_small_passes(short, auto, 1024), rounds)
-    yield paired("supervised step: freed memory is kept", kept(step), given_back(step), rounds)
+    keeping, leaving = elsewhere(short.name, keeps=True), elsewhere(short.name, keeps=False)
+    yield paired("supervised step: freed memory is kept", keeping, leaving, rounds)
     yield paired("supervised step: layers as they are, not compiled by torch", step, compiled(short, auto), rounds)
     yield paired("supervised step: attention in blocks, not fused", step, seconds(short, auto, "sdpa"), rounds)
     yield paired("supervised step: attention in blocks, not plain", step, seconds(short, auto, "eager"), rounds)
-    large = dataclasses.replace(short, vocabulary=LARGE_VOCABULARY, prompts=short.prompts // 4)
+    large = dataclasses.replace(short, vocabulary=LARGE_VOCABULARY, prompts=short.prompts // 16)
     step = seconds(large, auto)
     whole = instead(step, "posttrain.forward.token_logprobs", put=by_log_softmax)
     name = f"with a vocabulary of {LARGE_VOCABULARY:,}"
     yield paired(f"{name}: a gradient that reads the vocabulary once", step, whole, rounds)
     chunked = instead(step, "posttrain.forward.LOGITS_HELD", put=0)
-    yield paired(f"{name}: logits are held up to 256 MiB, not computed twice", step, chunked, rounds)
+    yield paired(f"{name}: logits are held up to 64 MiB, not computed twice", step, chunked, rounds)
 
 
 class OfItself:

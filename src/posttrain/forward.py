@@ -20,8 +20,8 @@ from posttrain.prefixes import Prefixes, can_share, prefixes
 from posttrain.token_logprobs import token_logprobs
 from posttrain.types import Origin, TokenBatch
 
-LOGITS_HELD = 1 << 26
-"""Numbers of [positions x vocabulary], at most, in a pass that holds its logits: 256 MiB in float32.
+LOGITS_HELD = 1 << 24
+"""Numbers of [positions x vocabulary], at most, in a pass that holds its logits: 64 MiB in float32.
 
 Every quantity holds one array of that size or two more until the backward pass: log-probabilities alone hold two in
 all, with entropy four, with an exact divergence eight. Beyond the bound the head runs in chunks, and in the backward

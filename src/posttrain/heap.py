@@ -7,16 +7,17 @@ import sys
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 KEEP_ALL = -1
-APART = (2**30, 2**25)
-"""Bytes from which a block is mapped by itself and goes back when freed: 1 GiB, or the 32 MiB of older glibc."""
+APART = (2**26, 2**25)
+"""Bytes from which a block is mapped by itself and goes back when freed: 64 MiB, or the 32 MiB of older glibc."""
 
 
 def keep_freed_memory() -> bool:
-    """Tell the allocator of this process to keep what is freed, blocks of over 1 GiB apart.
+    """Tell the allocator of this process to keep what is freed, blocks of over 64 MiB apart.
 
     By default glibc maps large blocks afresh and gives the end of its heap back, so that the tensors of every layer
     begin as pages that the system has to clear; ``benchmarks/decisions.py`` measures what that costs. What was held
-    once stays held, and where sizes grow while small tensors stay between them, their gaps are held as well.
+    once stays held, and where sizes grow while small tensors stay between them, their gaps are held as well; so blocks
+    of the size of a large vocabulary's logits are left out.
 
     Returns:
         Whether glibc took it; without glibc nothing is done. A process in which another allocator stands before glibc's
