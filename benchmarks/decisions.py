@@ -13,7 +13,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 from unittest.mock import patch
@@ -85,9 +85,10 @@ def _serve(line: Connection, name: str, keeps: bool) -> None:
     torch.set_num_threads(1)
     with nullcontext() if keeps else patch("posttrain.runtime.keep_freed_memory"):
         measured = seconds(work(name), local_runtime("auto"))
-    while True:
-        line.recv()
-        line.send(measured())
+    with suppress(EOFError):  # nobody asks any more
+        while True:
+            line.recv()
+            line.send(measured())
 
 
 def in_small_passes(of: Work, runtime: LocalRuntime, tokens: int) -> Measured:
