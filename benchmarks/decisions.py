@@ -61,7 +61,7 @@ def instead(measured: Measured, place: str, *, put: object) -> Measured:
 
 
 def compiled(of: Work, runtime: LocalRuntime) -> Measured:
-    """The same with layers that torch has compiled for these shapes, which takes half a minute before the first."""
+    """The same with layers that torch has compiled for these shapes, which it does before the first time."""
     policy = load_policy(model_folder(dataclasses.replace(SIZES[of.size], vocabulary=of.vocabulary)), runtime)
     for layer in policy.model.model.layers:
         layer.compile(dynamic=False)

@@ -72,7 +72,8 @@ def section() -> list[str]:
     turned = sum({one["now"]["verdict"], one["before"]["verdict"]} == {"shown", "reversed"} for one in changed)
     said_of_all = (
         f"{len(rows)} effects were measured twice, with the same settings, seeds and problems, by versions of this "
-        "library that round differently, so that the runs of a seed part after some steps. "
+        "library that round differently, so that the runs of a seed part after some steps (`python claims/repeat.py` "
+        "compares two folders of results). "
         f"{inside} second differences lie in the first interval. Differences in points moved by "
         f"{statistics.median(moved):.1f} in the median and by {max(moved):.1f} at most. {len(changed)} verdicts "
         f"changed, {turned} of them from one side to the other. This is what rounding alone moves, of teachers and "

@@ -23,9 +23,8 @@ from posttrain.types import Origin, TokenBatch
 LOGITS_HELD = 1 << 24
 """Numbers of [positions x vocabulary], at most, in a pass that holds its logits: 64 MiB in float32.
 
-Every quantity holds one array of that size or two more until the backward pass: log-probabilities alone hold two in
-all, with entropy four, with an exact divergence eight. Beyond the bound the head runs in chunks, and in the backward
-pass again.
+Until the backward pass every quantity that is read holds further arrays of that size. Beyond the bound the head runs
+in chunks, and in the backward pass again.
 """
 LOGITS_AT_ONCE = {"cpu": 1 << 23}
 """Numbers in such a chunk."""

@@ -12,10 +12,8 @@ from torch import Tensor, nn
 from posttrain.heap import keep_freed_memory
 
 Precision = Literal["auto", "float32", "bfloat16"]
-NORM_MARGIN = 1e-6
-"""What torch adds to a norm before it divides by it: gradients so near the cut are changed as well."""
 CPU_TOKENS_AT_ONCE = 8192
-"""Larger micro-batches hold more memory, and what they could save are calls, which no longer count here."""
+"""Larger micro-batches hold more memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +41,8 @@ class LocalRuntime:
         return min(budget, CPU_TOKENS_AT_ONCE) if self.device.type == "cpu" else budget
 
     def gradient_norm(self, parameters: Sequence[nn.Parameter], clip_norm: float) -> float:
-        """Cut the gradient's 2-norm at ``clip_norm`` and return what it was; a shorter one is not written anew."""
-        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if not float(norm) + NORM_MARGIN <= clip_norm:
-            nn.utils.clip_grads_with_norm_(parameters, clip_norm, norm)
-        return float(norm)
+        """Cut the gradient's 2-norm at ``clip_norm`` and return what it was."""
+        return float(nn.utils.clip_grad_norm_(parameters, clip_norm))
 
 
 def local_runtime(precision: Precision = "auto", device: str | None = None) -> LocalRuntime:

@@ -1,7 +1,7 @@
 """Linear layers whose weights lie in the order in which a processor multiplies them.
 
-A product with weights that lie in rows reorders them on the way, every time anew; for the few rows of a step of
-decoding that takes as long as the product. Results are those of the plain product; to the bit, where that was tried.
+A product with weights that lie in rows reorders them on the way, every time anew, which weighs most where it has few
+rows, as in a step of decoding; ``benchmarks/decisions.py`` measures it.
 """
 
 from __future__ import annotations
