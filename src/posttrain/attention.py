@@ -7,7 +7,7 @@ is being worked on stays in the processor's cache. ``benchmarks/decisions.py`` m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -95,7 +95,18 @@ def attend(
         )
     # Rotations are computed in float32, and autocast does not reach into the function.
     typed = (query.to(value.dtype), key.to(value.dtype), value)
-    return CausalAttention.apply(*typed, None, scale, QUERIES_PER_BLOCK).transpose(1, 2), None  # type: ignore[no-untyped-call]
+    whole = _in_one_block if query.shape[2] <= QUERIES_PER_BLOCK else _in_blocks
+    return whole(*typed, scale).transpose(1, 2), None
+
+
+def _in_one_block(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    return CausalAttention.apply(query, key, value, None, scale, QUERIES_PER_BLOCK)  # type: ignore[no-any-return, no-untyped-call]
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _in_blocks(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    # Not to be compiled, as that would be another program for every number of blocks.
+    return _in_one_block(query, key, value, scale)
 
 
 def _is_left_to_fused_kernels(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> bool:
@@ -166,8 +177,10 @@ class CausalAttention(torch.autograd.Function):
         return of_query.view(query.shape), of_key.to(key.dtype), of_value.to(value.dtype), None, None, None
 
 
-def _blocks(length: int, size: int) -> Iterator[tuple[int, int]]:
-    return ((begin, min(begin + size, length)) for begin in range(0, length, size))
+def _blocks(length: int, size: int) -> list[tuple[int, int]]:
+    if length <= size:  # without a range, which a compiler makes another program of for every length
+        return [(0, length)]
+    return [(begin, min(begin + size, length)) for begin in range(0, length, size)]
 
 
 def _grouped(queries: Tensor, key: Tensor) -> Tensor:

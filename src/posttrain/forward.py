@@ -7,6 +7,7 @@ The one shift of the library is here: the hidden state at position t - 1 predict
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -204,8 +205,11 @@ class Forward:
 
     def _shared_pass(self, shared: Prefixes) -> Tensor:
         self._count_tokens()
-        with torch.set_grad_enabled(self._gradients), autocast(self.policy):
+        with torch.set_grad_enabled(self._gradients), autocast(self.policy), self._mode():
             return shared.pass_through(self.policy.model)
+
+    def _mode(self) -> AbstractContextManager[None]:
+        return self.policy.training_pass() if self._gradients else nullcontext()
 
     def _count_tokens(self) -> None:
         # As if each sequence passed by itself, so that the count says what was asked for on whatever machine.
@@ -222,7 +226,8 @@ class Forward:
         self._count_tokens()
         with torch.set_grad_enabled(self._gradients), autocast(self.policy):
             if self._parameters is None:
-                return model(**asked)
+                with self._mode():
+                    return model(**asked)
             prefix = f"{self.policy.model.base_model_prefix}."
             weights = {n.removeprefix(prefix): p for n, p in self._parameters.items() if n.startswith(prefix)}
             return torch.func.functional_call(model, weights, kwargs=asked)

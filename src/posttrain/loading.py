@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from posttrain.blocks import blocks
+from posttrain.compiled import CompiledLayers
 from posttrain.errors import UserError
 from posttrain.model_folder import check_model, check_model_folder, located
 from posttrain.policy import Policy
@@ -44,7 +46,10 @@ def load_policy(folder: str | Path, runtime: LocalRuntime) -> Policy:
         raise UserError(f"{folder} lacks weights of its model, {sorted(found['missing_keys'])[0]} among them")
     model = model.to(runtime.device)
     choose_attention(model)
-    return Policy(model, Text(tokenizer), runtime.autocast)
+    policy = Policy(model, Text(tokenizer), runtime.autocast)
+    if runtime.layers == "compiled":
+        policy.training_pass = CompiledLayers(list(blocks(policy)))
+    return policy
 
 
 def check_same_tokens(folder: str, policy: Policy) -> None:

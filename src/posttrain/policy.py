@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ class Policy:
         text: its tokenizer.
         autocast: the dtype of matrix products, or ``None`` to compute in the weights' own type.
 
+    ``training_pass`` is entered around every pass of the model that has a gradient.
     ``heads`` are modules on the last hidden states that a stage trains beside the model, such as a critic's.
     ``tokens_passed`` counts the tokens of every pass, so that a part which makes passes of its own can be charged;
     ``tokens_differentiated`` counts those of passes that have a gradient.
@@ -37,6 +40,7 @@ class Policy:
         self.model = model.eval()
         self.text = text
         self.autocast = autocast
+        self.training_pass: Callable[[], AbstractContextManager[None]] = nullcontext
         self.heads: dict[str, nn.Module] = {}
         self.tokens_passed = 0
         self.tokens_differentiated = 0
@@ -91,7 +95,7 @@ class Policy:
     def around(self, model: Any) -> Policy:
         """The same policy, without heads, around another state of its model; the head is known to be right."""
         other = copy.copy(self)
-        other.model, other.heads = model, {}
+        other.model, other.heads, other.training_pass = model, {}, nullcontext
         return other
 
     def frozen_copy(self) -> Policy:

@@ -109,6 +109,8 @@ class Prefixes:
             raise RuntimeError("the model does not pass the texts on to its attention, which would not part them")
         return states.index_select(0, self.place.flatten()).view(*self.place.shape, -1)  # type: ignore[no-any-return]
 
+    # Not to be compiled: what is where in the row would be another program for every batch.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Every token reads the tokens before it in its own sequence, and itself.
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from posttrain.heap import keep_freed_memory
 
 Precision = Literal["auto", "float32", "bfloat16"]
+Layers = Literal["eager", "compiled"]
 CPU_TOKENS_AT_ONCE = 8192
 """Larger micro-batches hold more memory at a time."""
 
@@ -23,10 +24,12 @@ class LocalRuntime:
     Args:
         device: where the policy lives.
         autocast: dtype of matrix products, ``None`` for the weights' own.
+        layers: of models that are loaded: as they are written, or compiled by torch for training passes.
     """
 
     device: torch.device
     autocast: torch.dtype | None
+    layers: Layers = "eager"
 
     def total(self, number: float) -> float:
         """The sum over ranks: this rank's number."""
@@ -45,7 +48,7 @@ class LocalRuntime:
         return float(nn.utils.clip_grad_norm_(parameters, clip_norm))
 
 
-def local_runtime(precision: Precision = "auto", device: str | None = None) -> LocalRuntime:
+def local_runtime(precision: Precision = "auto", device: str | None = None, layers: Layers = "eager") -> LocalRuntime:
     """Choose device and precision.
 
     ``auto`` computes in bfloat16 where the hardware multiplies it: on a GPU that has it, on a CPU with AMX
@@ -58,7 +61,7 @@ def local_runtime(precision: Precision = "auto", device: str | None = None) -> L
         precision = "bfloat16" if multiplies() else "float32"
     if chosen.type == "cpu":
         keep_freed_memory()
-    return LocalRuntime(chosen, torch.bfloat16 if precision == "bfloat16" else None)
+    return LocalRuntime(chosen, torch.bfloat16 if precision == "bfloat16" else None, layers)
 
 
 def _gpu_multiplies_bfloat16() -> bool:

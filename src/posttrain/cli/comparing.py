@@ -51,6 +51,7 @@ def compare(
     out: options.Out = None,
     overlong: options.Overlong = None,
     precision: options.Precision = None,
+    layers: options.Layers = None,
     training_examples: options.TrainingExamples = None,
     evaluation_examples: options.EvaluationExamples = None,
     evaluation_depth: options.EvaluationDepth = None,
@@ -62,7 +63,8 @@ def compare(
     Finished runs are kept: the same command on the same folder goes on where it stopped.
     """
     given: dict[str, Any] = {"model": model, "task": task, "data": data, "steps": steps, "out": out or "runs/compare"}
-    given |= {"overlong": overlong, "precision": precision, "training_examples": training_examples}
+    given |= {"overlong": overlong, "precision": precision, "layers": layers}
+    given |= {"training_examples": training_examples}
     given |= {"evaluation_examples": evaluation_examples, "evaluate_every": evaluate_every}
     given |= {"evaluation_depth": evaluation_depth}
     _start(compare_spec(methods, given, seeds, tune or [], assignments or [], workers, preset), preset)

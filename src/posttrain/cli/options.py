@@ -42,6 +42,13 @@ Precision = Annotated[
     str | None,
     typer.Option(help="Of matrix products; weights are float32.", metavar="auto|float32|bfloat16"),
 ]
+Layers = Annotated[
+    str | None,
+    typer.Option(
+        help="In training passes: as they are, or compiled by torch, which takes a while first.",
+        metavar="eager|compiled",
+    ),
+]
 TrainingExamples = Annotated[
     int | None,
     typer.Option(help="Problems to train on.", metavar="N"),

@@ -34,6 +34,7 @@ def run(
     assignments: options.Set = None,
     overlong: options.Overlong = None,
     precision: options.Precision = None,
+    layers: options.Layers = None,
     training_examples: options.TrainingExamples = None,
     evaluation_examples: options.EvaluationExamples = None,
     evaluation_depth: options.EvaluationDepth = None,
@@ -49,7 +50,8 @@ def run(
     given here take the place of its keys. The recipe.yaml of a finished run is such a file and reproduces it.
     """
     given: dict[str, Any] = {"model": model, "task": task, "data": data, "steps": steps, "seed": seed, "out": out}
-    given |= {"overlong": overlong, "precision": precision, "training_examples": training_examples}
+    given |= {"overlong": overlong, "precision": precision, "layers": layers}
+    given |= {"training_examples": training_examples}
     given |= {"evaluation_examples": evaluation_examples, "evaluate_every": evaluate_every}
     given |= {"evaluation_depth": evaluation_depth, "profile": profile or None}
     if resume is not None:

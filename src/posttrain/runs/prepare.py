@@ -98,7 +98,7 @@ def prepare(spec: RunSpec, problems: RunProblems, display: Display, weights: Pat
     others = _other_models(build_recipe(spec, problems))  # what the method refuses, it refuses before a model is loaded
     if weights is None:
         check_model(spec.model)
-    runtime = local_runtime(spec.precision)
+    runtime = local_runtime(spec.precision, layers=spec.layers)
     policy = load_policy(weights or located(spec.model), runtime)
     for folder in others:
         check_same_tokens(folder, policy)
@@ -106,6 +106,8 @@ def prepare(spec: RunSpec, problems: RunProblems, display: Display, weights: Pat
     evaluation, missing = keep_fitting(problems.evaluation, policy.text.length, policy.context, spec.overlong)
     if dropped or missing:
         display.say(f"left out {dropped} training and {missing} evaluation examples longer than the context")
+    if spec.layers == "compiled":
+        display.say("layers are compiled during the first step, which takes some tens of seconds")
     fitting = dataclasses.replace(problems, training=training, evaluation=evaluation)
     recipe, path = build_recipe(spec, fitting), Path(spec.out)
     if spec.evaluation_depth is not None:

@@ -11,6 +11,7 @@ from posttrain.model_folder import EMBEDDED as EMBEDDED
 Overlong = Literal["drop", "error"]
 EvaluationSplit = Literal["heldout", "validation"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Layers = Literal["eager", "compiled"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class RunSpec:
         base_samples: sampled answers per problem for the base's pass@k; 0 leaves it out.
         overlong: what happens to examples longer than the model's context.
         precision: of matrix products; weights are float32 always.
+        layers: ``compiled`` has torch compile the layers for training passes, in the first step: rounding differs.
         rollouts_kept_per_step: answers written to ``rollouts.jsonl`` in each step.
         profile: whether ``profile.jsonl`` and the report say where the time of the steps goes.
     """
@@ -58,5 +60,6 @@ class RunSpec:
     base_samples: int = 16
     overlong: Overlong = "drop"
     precision: Precision = "auto"
+    layers: Layers = "eager"
     rollouts_kept_per_step: int = 16
     profile: bool = False
