@@ -21,7 +21,7 @@ help:
 	@echo "make bench    speed, side by side with TRL and vLLM on processor core CORE=0 (an hour)"
 	@echo "make bench-quick   the works that say most (ten minutes)"
 	@echo "make bench-gpu     what a GPU's limits leave to be gained (a few minutes)"
-	@echo "make bench-tune    look for the fastest settings of TRL and vLLM"
+	@echo "make bench-tune    look for the fastest settings of everybody (an hour)"
 
 # torch goes in first and alone: a looser request would pull the CUDA build.
 $(STAMP): constraints.txt pyproject.toml

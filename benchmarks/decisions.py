@@ -60,15 +60,6 @@ def instead(measured: Measured, place: str, *, put: object) -> Measured:
     return replaced
 
 
-def compiled(of: Work, runtime: LocalRuntime) -> Measured:
-    """The same with layers that torch has compiled for these shapes, which it does before the first time."""
-    policy = load_policy(model_folder(dataclasses.replace(SIZES[of.size], vocabulary=of.vocabulary)), runtime)
-    for layer in policy.model.model.layers:
-        layer.compile(dynamic=False)
-    once = repetition(of, policy, runtime)
-    return lambda: once()["processor_seconds"]
-
-
 def elsewhere(name: str, keeps: bool) -> Measured:
     """A supervised work in a process of its own, which keeps the memory that it frees or leaves that to glibc."""
     ours, theirs = multiprocessing.Pipe()
@@ -183,7 +174,10 @@ def supervised(auto: LocalRuntime, full: LocalRuntime, rounds: int) -> Iterator[
     yield paired("supervised step: passes of 8,192 tokens, not 1,024", step, in_small_passes(short, auto, 1024), rounds)
     keeping, leaving = elsewhere(short.name, keeps=True), elsewhere(short.name, keeps=False)
     yield paired("supervised step: freed memory is kept", keeping, leaving, rounds)
-    yield paired("supervised step: layers as they are, not compiled by torch", step, compiled(short, auto), rounds)
+    compiled = local_runtime("auto", layers="compiled")
+    yield paired("supervised step: layers are compiled", seconds(short, compiled), step, rounds)
+    wide = work("sft-100M-short")
+    yield paired("the same with 100M parameters", seconds(wide, compiled), seconds(wide, auto), rounds)
     yield paired("supervised step: attention in blocks, not fused", step, seconds(short, auto, "sdpa"), rounds)
     yield paired("supervised step: attention in blocks, not plain", step, seconds(short, auto, "eager"), rounds)
     large = dataclasses.replace(short, vocabulary=LARGE_VOCABULARY, prompts=short.prompts // 16)

@@ -29,8 +29,8 @@ the same model folder, texts, rewards, learning rate (0, so that every step is a
 with bfloat16 products in training, bfloat16 weights in vLLM. Every sequence has the length that is stated: the models
 cannot sample their end-of-sequence token, so nothing ends early and nothing is padding.
 
-Peers compete with the fastest of the settings that are listed [below](#settings-of-the-peers); this library with its
-defaults.
+Contestants compete with the fastest of the settings that are listed [below](#settings); this library has its defaults
+in all but supervised works, where it may compile layers (`--layers compiled`), as TRL may. Compiling is not timed.
 """
 KINDS = {
     "sft": (
@@ -136,16 +136,19 @@ def unreached(found: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def settings(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What was tried for the peers."""
-    lines = ["## Settings of the peers", ""]
-    file = RESULTS / "peer_settings.json"
-    if not file.exists():
-        return [*lines, "Not tuned yet: each peer has the first candidate of `benchmarks/tuning.py`.", ""]
-    lines += ["`python -m benchmarks.run --tune`: processor seconds of a repetition; the fastest competes.", ""]
-    for name, tried in read(file).items():
-        cells = [f"{words(one['settings'])}: {shown(one['seconds'])}" for one in tried]
-        lines.append(f"- {name}: {'; '.join(cells)}")
-    return [*lines, ""]
+    """What was tried."""
+    lines = ["## Settings", ""]
+    lines += [
+        "`python -m benchmarks.run --tune`: processor seconds of a repetition; the fastest competes. Works that are"
+    ]
+    lines += ["not listed were not tuned: they have the first candidate of `benchmarks/tuning.py`.", ""]
+    for who, file in (("Peers", "peer_settings.json"), ("This library", "our_settings.json")):
+        lines += [f"**{who}**", ""]
+        for name, tried in (read(RESULTS / file) if (RESULTS / file).exists() else {}).items():
+            cells = [f"{words(one['settings'])}: {shown(one['seconds'])}" for one in tried]
+            lines.append(f"- {name}: {'; '.join(cells)}")
+        lines.append("")
+    return lines
 
 
 def words(chosen: Mapping[str, Any]) -> str:

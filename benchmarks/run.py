@@ -2,7 +2,7 @@
 
 Each work is measured in turns, A B A B, by contestants that live in processes of their own, on the same core, with the
 same model, texts, token counts and precision; results go to ``benchmarks/results`` and then to ``docs/performance.md``.
-``--tune`` looks for the peers' fastest settings instead. See ``works.py`` for the programme, ``make bench`` for all of
+``--tune`` looks for everybody's fastest settings instead. See ``works.py`` for the programme, ``make bench`` for all of
 it.
 """
 
@@ -17,13 +17,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import tuning
 from benchmarks.contestants.serving import Order
 from benchmarks.contestants.work import Work
 from benchmarks.harness import HERE, ROOT, ContestantFailed, Program, Turns, ratios, running, take_turns
 from benchmarks.machine import facts
 from benchmarks.models import SIZES, model_folder
 from benchmarks.page import write_page
-from benchmarks.tuning import Settings, settings_of, tune
+from benchmarks.tuning import Settings, settings_of
 from benchmarks.works import ENTRIES, Entry, peer
 
 RESULTS = HERE / "results"
@@ -49,7 +50,8 @@ def measure(entry: Entry, repetitions: int, threads: int) -> dict[str, Any]:
         ContestantFailed: one of them could not.
     """
     work, other = entry.work, PEERS[peer(entry.work.kind)]
-    orders = {OURS: order(work, threads, {}), other: order(work, threads, settings_of(work))}
+    ours, theirs = settings_of(work, tuning.OURS), settings_of(work, tuning.PEERS)
+    orders = {OURS: order(work, threads, ours), other: order(work, threads, theirs)}
     began = time.monotonic()
     turns = take_turns(orders, repetitions)
     with running(LIMITS, order(work, threads, {})) as limits:
@@ -105,15 +107,17 @@ def compete(entries: Sequence[Entry], repetitions: int, cores: Sequence[int]) ->
 
 
 def look_for_settings(entries: Sequence[Entry], threads: int) -> None:
-    """Try the peers' candidates."""
+    """Try everybody's candidates."""
 
-    def seconds(work: Work, settings: Settings) -> float:
-        with running(PEERS[peer(work.kind)], order(work, threads, settings)) as contestant:
+    def seconds(program: Program, work: Work, settings: Settings) -> float:
+        with running(program, order(work, threads, settings)) as contestant:
             found = min(contestant.measure()["processor_seconds"] for _ in range(2))
-        print(f"{work.name:22s} {found:8.2f} s {dict(settings)}", flush=True)
+        print(f"{work.name:22s} {found:8.2f} s {program.name:9s} {dict(settings)}", flush=True)
         return found
 
-    tune([entry.work for entry in entries], seconds)
+    works = [entry.work for entry in entries]
+    tuning.tune(works, lambda work, settings: seconds(OURS, work, settings), tuning.OURS)
+    tuning.tune(works, lambda work, settings: seconds(PEERS[peer(work.kind)], work, settings), tuning.PEERS)
 
 
 def main() -> int:
@@ -123,7 +127,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="the few works that say most")
     parser.add_argument("--repetitions", type=int, help="of each contestant (5; with --quick 3)")
     parser.add_argument("--cores", default="0", help="the processor cores that may be used, as in 0,1 (0)")
-    parser.add_argument("--tune", action="store_true", help="look for the peers' fastest settings instead")
+    parser.add_argument("--tune", action="store_true", help="look for everybody's fastest settings instead")
     asked = parser.parse_args()
     cores = sorted(int(core) for core in asked.cores.split(","))
     os.sched_setaffinity(0, cores)

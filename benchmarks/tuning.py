@@ -1,27 +1,28 @@
-"""The peers' settings: every candidate is tried on every work, and the fastest is what the peer competes with.
+"""What contestants may choose: every candidate is tried on every work, and they compete with the fastest.
 
-``python -m benchmarks.run --tune`` does it and keeps all times in ``results/peer_settings.json``; ``make bench`` takes
-the settings from there. This library gets no such help: its defaults are what a user has.
+``python -m benchmarks.run --tune`` does it and keeps all times in ``results/peer_settings.json`` and
+``results/our_settings.json``; ``make bench`` takes the settings from there. This library has one thing to choose, in
+supervised works: whether layers are compiled. Everywhere else it has its defaults.
 
 No candidates, because they are slower, change the numbers, or fail: gradient checkpointing (TRL's default); float32;
 packing and padding-free batches, which without FlashAttention are one long row under a mask, five to twelve times as
 slow; a static cache, which raises an error under autocast (torch 2.13, transformers 5.23); continuous batching in
-``GRPOTrainer``, which turns the weights that are trained into bfloat16 for good. ``torch.compile`` was not tried
-with TRL. vLLM compiles unless ``enforce_eager`` is on, for which it needs a C++ compiler; where there is none, tuning
-leaves these candidates out.
+``GRPOTrainer``, which turns the weights that are trained into bfloat16 for good. TRL compiles the model only in
+``SFTTrainer``'s works: its generation would be compiled too, for every length. vLLM compiles unless ``enforce_eager``
+is on, for which it needs a C++ compiler; where there is none, tuning leaves these candidates out.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.contestants.work import Kind, Work
 from benchmarks.harness import HERE, ContestantFailed
 
-FILE = HERE / "results" / "peer_settings.json"
 EVERYTHING = 1 << 20
 """Rows per pass: the whole step in one."""
 TOKENS_PER_PASS = 1 << 15
@@ -29,69 +30,94 @@ TOKENS_PER_PASS = 1 << 15
 
 Settings = Mapping[str, Any]
 Seconds = Callable[[Work, Settings], float]
-"""How long the peer takes for a repetition of the work with these settings."""
-
-CANDIDATES: dict[Kind, tuple[Settings, ...]] = {
-    "sft": (
-        {"attention": "eager", "rows_per_pass": EVERYTHING},
-        {"attention": "eager", "rows_per_pass": 64},
-        {"attention": "sdpa", "rows_per_pass": EVERYTHING},
-    ),
-    "grpo": (
-        {"attention": "eager", "rows_per_pass": EVERYTHING},
-        {"attention": "eager", "rows_per_pass": 128},
-        {"attention": "eager", "rows_per_pass": 32},
-        {"attention": "eager", "rows_per_pass": 8},
-        {"attention": "sdpa", "rows_per_pass": EVERYTHING},
-        {"attention": "sdpa", "rows_per_pass": 8},
-    ),
-    "uft": (
-        {"attention": "eager", "rows_per_pass": EVERYTHING},
-        {"attention": "eager", "rows_per_pass": 128},
-        {"attention": "sdpa", "rows_per_pass": EVERYTHING},
-    ),
-    "sampling": (
-        {"enforce_eager": True, "max_num_seqs": 512},
-        {"enforce_eager": True, "max_num_seqs": 128},
-        {"enforce_eager": False, "max_num_seqs": 512},
-        {"enforce_eager": False, "max_num_seqs": 128},
-    ),
-}
+"""How long a contestant takes for a repetition of the work with these settings."""
 
 
-def settings_of(work: Work, file: Path = FILE) -> Settings:
+@dataclass(frozen=True)
+class Choice:
+    """What somebody may choose between.
+
+    Args:
+        file: what was tried, and how long it took.
+        candidates: by kind of work; of a kind without any, the defaults.
+    """
+
+    file: Path
+    candidates: Mapping[Kind, tuple[Settings, ...]]
+
+
+PEERS = Choice(
+    HERE / "results" / "peer_settings.json",
+    {
+        "sft": (
+            {"attention": "eager", "rows_per_pass": EVERYTHING},
+            {"attention": "eager", "rows_per_pass": 64},
+            {"attention": "sdpa", "rows_per_pass": EVERYTHING},
+            {"attention": "eager", "rows_per_pass": EVERYTHING, "torch_compile": True},
+            {"attention": "sdpa", "rows_per_pass": EVERYTHING, "torch_compile": True},
+        ),
+        "grpo": (
+            {"attention": "eager", "rows_per_pass": EVERYTHING},
+            {"attention": "eager", "rows_per_pass": 128},
+            {"attention": "eager", "rows_per_pass": 32},
+            {"attention": "eager", "rows_per_pass": 8},
+            {"attention": "sdpa", "rows_per_pass": EVERYTHING},
+            {"attention": "sdpa", "rows_per_pass": 8},
+        ),
+        "uft": (
+            {"attention": "eager", "rows_per_pass": EVERYTHING},
+            {"attention": "eager", "rows_per_pass": 128},
+            {"attention": "sdpa", "rows_per_pass": EVERYTHING},
+        ),
+        "sampling": (
+            {"enforce_eager": True, "max_num_seqs": 512},
+            {"enforce_eager": True, "max_num_seqs": 128},
+            {"enforce_eager": False, "max_num_seqs": 512},
+            {"enforce_eager": False, "max_num_seqs": 128},
+        ),
+    },
+)
+
+
+OURS = Choice(HERE / "results" / "our_settings.json", {"sft": ({"layers": "eager"}, {"layers": "compiled"})})
+
+
+def settings_of(work: Work, choice: Choice) -> Settings:
     """The fastest of those that were tried, or the first candidate for a work that was never tuned."""
-    tried = stored(file).get(shape(work), [])
+    tried = stored(choice).get(shape(work), [])
     worked = [one for one in tried if one["seconds"] is not None]
     if not worked:
-        return possible(work)[0]
+        return possible(work, choice)[0]
     fastest: Settings = min(worked, key=lambda one: one["seconds"])["settings"]
     return fastest
 
 
 def shape(work: Work) -> str:
-    """What the peers' times depend on: everything but the rewards."""
+    """What the times depend on: everything but the rewards."""
     return (
         f"{work.kind} {work.size}, {work.prompt_tokens} + {work.completion_tokens}, {work.prompts} × {work.completions}"
     )
 
 
-def stored(file: Path = FILE) -> dict[str, list[dict[str, Any]]]:
+def stored(choice: Choice) -> dict[str, list[dict[str, Any]]]:
     """By shape what was tried; nothing before the first tuning."""
-    return json.loads(file.read_text()) if file.exists() else {}
+    return json.loads(choice.file.read_text()) if choice.file.exists() else {}
 
 
-def tune(works: Sequence[Work], seconds: Seconds, file: Path = FILE) -> None:
-    """Try every candidate on every work, and keep how long it took."""
+def tune(works: Sequence[Work], seconds: Seconds, choice: Choice) -> None:
+    """Try every candidate on every work that has several, and keep how long it took."""
     for name, work in {shape(work): work for work in works}.items():
-        tried = [{"settings": dict(one), "seconds": _attempt(work, one, seconds)} for one in possible(work)]
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(json.dumps({**stored(file), name: tried}, indent=1, ensure_ascii=False) + "\n")
+        if len(possible(work, choice)) == 1:
+            continue
+        tried = [{"settings": dict(one), "seconds": _attempt(work, one, seconds)} for one in possible(work, choice)]
+        choice.file.parent.mkdir(exist_ok=True)
+        choice.file.write_text(json.dumps({**stored(choice), name: tried}, indent=1, ensure_ascii=False) + "\n")
 
 
-def possible(work: Work) -> list[Settings]:
+def possible(work: Work, choice: Choice) -> list[Settings]:
     """The candidates that cut the step into equal passes, none of them too large for memory."""
-    return [one for one in CANDIDATES[work.kind] if work.kind == "sampling" or _fits(work, one["rows_per_pass"])]
+    candidates: tuple[Settings, ...] = choice.candidates.get(work.kind, ({},))
+    return [one for one in candidates if "rows_per_pass" not in one or _fits(work, one["rows_per_pass"])]
 
 
 def _fits(work: Work, rows_per_pass: int) -> bool:
@@ -102,7 +128,7 @@ def _fits(work: Work, rows_per_pass: int) -> bool:
 
 
 def _attempt(work: Work, settings: Settings, seconds: Seconds) -> float | None:
-    """Seconds of a repetition; ``None`` where the peer fails with these settings."""
+    """Seconds of a repetition; ``None`` where the contestant fails with these settings."""
     try:
         return seconds(work, settings)
     except ContestantFailed:

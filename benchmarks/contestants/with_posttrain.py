@@ -139,7 +139,7 @@ def main() -> None:
     line = Line()
     order = line.order()
     torch.set_num_threads(order.threads)
-    runtime = local_runtime("auto")
+    runtime = local_runtime("auto", **order.settings)
     policy = load_policy(order.folder, runtime)
     line.serve(repetition(order.work, policy, runtime), "posttrain", "torch", "transformers")
 

@@ -1,6 +1,7 @@
 """The programme: what is given to everybody, and what the peers' settings are."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -51,29 +52,37 @@ def test_rewards_differ_in_live_groups_only():
 
 
 def test_the_fastest_candidate_competes(tmp_path):
-    file = tmp_path / "results" / "peer_settings.json"
-    assert tuning.settings_of(DENSE, file) == tuning.CANDIDATES["grpo"][0]
+    choice = replace(tuning.PEERS, file=tmp_path / "results" / "peer_settings.json")
+    assert tuning.settings_of(DENSE, choice) == choice.candidates["grpo"][0]
 
     def seconds(work, settings):
         if settings["attention"] == "eager":
             raise ContestantFailed
         return 1.0 / settings["rows_per_pass"]
 
-    tuning.tune([DENSE], seconds, file)
-    assert tuning.settings_of(DENSE, file) == {"attention": "sdpa", "rows_per_pass": tuning.EVERYTHING}
-    tried = json.loads(file.read_text())["grpo 1M, 5 + 4, 40 × 4"]
+    tuning.tune([DENSE], seconds, choice)
+    assert tuning.settings_of(DENSE, choice) == {"attention": "sdpa", "rows_per_pass": tuning.EVERYTHING}
+    tried = json.loads(choice.file.read_text())["grpo 1M, 5 + 4, 40 × 4"]
     assert {one["seconds"] for one in tried if one["settings"]["attention"] == "eager"} == {None}
 
 
 def test_only_candidates_that_cut_the_step_evenly_are_tried(tmp_path):
-    tried = []
-    tuning.tune([DENSE], lambda work, settings: tried.append(settings["rows_per_pass"]) or 1.0, tmp_path / "x.json")
+    tried, choice = [], replace(tuning.PEERS, file=tmp_path / "x.json")
+    tuning.tune([DENSE], lambda work, settings: tried.append(settings["rows_per_pass"]) or 1.0, choice)
     assert set(tried) == {tuning.EVERYTHING, 32, 8}
+
+
+def test_where_nothing_is_to_be_chosen_nothing_is_tried(tmp_path):
+    tried, choice = [], replace(tuning.OURS, file=tmp_path / "x.json")
+    supervised = Work("sft", "sft", "1M", 64, 5, 4, 40)
+    tuning.tune([DENSE, supervised], lambda work, settings: tried.append(work.kind) or 1.0, choice)
+    assert set(tried) == {"sft"}
+    assert tuning.settings_of(DENSE, choice) == {}
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.work.name)
 def test_every_work_has_a_candidate_that_fits_into_memory(entry):
-    for one in tuning.possible(entry.work):
+    for one in tuning.possible(entry.work, tuning.PEERS):
         rows = min(one.get("rows_per_pass", 1), entry.work.rows)
         assert rows * (entry.work.prompt_tokens + entry.work.completion_tokens) <= tuning.TOKENS_PER_PASS
-    assert tuning.possible(entry.work)
+    assert tuning.possible(entry.work, tuning.PEERS)
