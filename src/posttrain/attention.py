@@ -19,7 +19,7 @@ BLOCKED = "posttrain_blocked"
 SHARED = "posttrain_shared"
 """Its name in models of which it is known that they ask it, and it alone, who reads what."""
 WRITING = "posttrain_writing"
-"""Its name in such models where whole passes belong to the fused kernels: on a GPU."""
+"""Its name in such models where rows of several texts have no attention that is worth its time."""
 QUERIES_PER_BLOCK = 128
 KEPT_LENGTH = 512
 """Up to as many keys, what the softmax gave is kept for the backward pass; beyond, it is computed again."""
@@ -178,7 +178,7 @@ class CausalAttention(torch.autograd.Function):
 
 
 def _blocks(length: int, size: int) -> list[tuple[int, int]]:
-    if length <= size:  # without a range, which a compiler makes another program of for every length
+    if 0 < length <= size:  # without a range, which a compiler makes another program of for every length
         return [(0, length)]
     return [(begin, min(begin + size, length)) for begin in range(0, length, size)]
 

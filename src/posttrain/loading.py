@@ -45,7 +45,7 @@ def load_policy(folder: str | Path, runtime: LocalRuntime) -> Policy:
     if found["missing_keys"]:  # they would be random numbers
         raise UserError(f"{folder} lacks weights of its model, {sorted(found['missing_keys'])[0]} among them")
     model = model.to(runtime.device)
-    choose_attention(model)
+    choose_attention(model, runtime.autocast)
     policy = Policy(model, Text(tokenizer), runtime.autocast)
     if runtime.layers == "compiled":
         policy.training_pass = CompiledLayers(list(blocks(policy)))

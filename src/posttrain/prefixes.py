@@ -7,11 +7,13 @@ Every state, and every gradient, is what it would be if each sequence were passe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from posttrain import ragged
 from posttrain.attention import BLOCKED, QUERIES_PER_BLOCK, SHARED, WRITING, CausalAttention, register
 from posttrain.types import TokenBatch
 
@@ -19,22 +21,25 @@ WORTH_SHARING = 0.1
 """Sequences are passed together if at least this share of the batch's places is padding or repetition."""
 
 
-def choose_attention(model: Any) -> None:
+def choose_attention(model: Any, autocast: torch.dtype | None = None) -> None:
     """Let a model share what its sequences have in common, where that is right, and on a CPU attend in blocks.
 
-    On a GPU prompts are shared while text is written only; whole passes are left to its fused kernels.
+    On a GPU whole passes are left to its fused kernels, and rows of several texts to one that reads texts of different
+    lengths; where it has none for the model, prompts are shared while text is written only.
 
     Args:
         model: a Hugging Face model, with the attention that transformers chose for it.
+        autocast: the type of its products, ``None`` for that of its weights.
     """
     config = model.config
     if getattr(config, "attn_logit_softcapping", None) is not None:  # Gemma 2; no fused kernel caps
         model.set_attn_implementation("eager")
     elif config._attn_implementation == "sdpa" and model._supports_attention_backend:
         register()
-        on_cpu, shares = model.device.type == "cpu", _holds_every_token(config) and _parts_texts(model)
-        apart, together = (BLOCKED, SHARED) if on_cpu else ("sdpa", WRITING)
-        model.set_attn_implementation(together if shares else apart)
+        if not (_holds_every_token(config) and _parts_texts(model)):
+            model.set_attn_implementation(BLOCKED if model.device.type == "cpu" else "sdpa")
+        else:
+            model.set_attn_implementation(SHARED if _reads_rows_of_texts(model, autocast) else WRITING)
 
 
 def can_share(model: Any) -> bool:
@@ -45,6 +50,13 @@ def can_share(model: Any) -> bool:
 def reads_shared_prompts(model: Any) -> bool:
     """Whether a model attends in a way that can be told who holds the prompts of the rows that it writes."""
     return bool(model.config._attn_implementation in (SHARED, WRITING))
+
+
+def _reads_rows_of_texts(model: Any, autocast: torch.dtype | None) -> bool:
+    """Whether there is an attention for them that is worth its time: on a CPU there is."""
+    config, dtype = model.config, autocast or model.dtype
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return model.device.type == "cpu" or ragged.attends_rightly(model.device, dtype, width)
 
 
 def _holds_every_token(config: Any) -> bool:
@@ -124,8 +136,28 @@ class Prefixes:
             Float["1 m hq d"].
         """
         self.reads += 1
-        end, width = int(self.common.sum()), query.shape[3]
-        flat = [x[0].transpose(0, 1).flatten(1).to(value.dtype) for x in (query, key, value)]
+        queries, keys, values = (x[0].transpose(0, 1).to(value.dtype) for x in (query, key, value))
+        read = self._as_texts if ragged.can_attend(queries) else self._as_padded
+        return read(queries, keys, values, scale)[None]
+
+    def _as_texts(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """Float["m hq d"] and twice Float["m hk d"] -> Float["m hq d"], the texts one after the other."""
+        keys, texts = self._texts
+        return ragged.attend(query, key[keys], value[keys], texts, scale)
+
+    @cached_property
+    def _texts(self) -> tuple[Tensor, ragged.Texts]:
+        """Where the keys of all texts stand in the row, Int["k"], and the texts: what is common, then each rest."""
+        common, rests = self.common.sum(1), self.own.sum(1)
+        whole = common[self.group] + rests
+        taken = torch.arange(self.place.shape[1], device=self.place.device) < whole[:, None]
+        keys = torch.cat([torch.arange(int(common.sum()), device=self.place.device), self.place[taken]])
+        return keys, ragged.texts_of(torch.cat([common, rests]), torch.cat([common, whole]))
+
+    def _as_padded(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """The same, padded and by products in blocks."""
+        end, width = int(self.common.sum()), query.shape[2]
+        flat = [x.flatten(1) for x in (query, key, value)]
         first = [_padded(x[:end], self.common, width) for x in flat]
         of_common = CausalAttention.apply(*first, None, scale, QUERIES_PER_BLOCK)  # type: ignore[no-untyped-call]
         read = [_taken(of_common, self.common)]
@@ -135,7 +167,7 @@ class Prefixes:
             others = ~self.common[self.group]
             of_own = CausalAttention.apply(rest[0], *seen, others, scale, QUERIES_PER_BLOCK)  # type: ignore[no-untyped-call]
             read.append(_taken(of_own, self.own))
-        return torch.cat(read).view(1, *query.shape[2:0:-1], width)
+        return torch.cat(read).view(query.shape)
 
 
 def prefixes(batch: TokenBatch) -> Prefixes | None:

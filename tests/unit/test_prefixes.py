@@ -1,5 +1,7 @@
 """What sequences have in common passes the model once, and every number is what it was."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
 from hypothesis import given
@@ -10,6 +12,8 @@ from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
 from fixtures.folders import ARCHITECTURES, CONTEXT, VOCABULARY, float64_policy, random_model
 from fixtures.models import tiny_policy
 from fixtures.sequences import sequence
+from fixtures.texts import by_products
+from posttrain import ragged
 from posttrain.attention import BLOCKED
 from posttrain.batching import collate, microbatches
 from posttrain.forward import Forward
@@ -85,6 +89,14 @@ def test_logprobs_entropies_and_gradients_are_those_of_separate_passes(
     groups: list[tuple[list[int], list[list[int]]]],
 ) -> None:
     check_alike(tiny_policy(), batch_of(groups))
+
+
+@given(some.lists(GROUP, min_size=1, max_size=4))
+def test_so_they_are_where_a_kernel_reads_texts_of_different_lengths(
+    groups: list[tuple[list[int], list[list[int]]]],
+) -> None:
+    with patch.object(ragged, "can_attend", lambda query: True), patch.object(ragged, "attend", by_products):
+        check_alike(tiny_policy(), batch_of(groups))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -123,7 +123,7 @@ def pretrain(spec: PretrainSpec, display: Display) -> Path:
     tokenizer = corpus.tokenizer()
     text = Text(tokenizer)
     model = new_model(size.shape, len(tokenizer), text.end, spec.seed).to(runtime.device)
-    choose_attention(model)
+    choose_attention(model, runtime.autocast)
     policy = Policy(model, text, runtime.autocast)
     display.say(f"pretraining {policy.parameters_count:,} parameters on the corpus {spec.corpus!r}")
     display.begin("pretraining", size.steps)
