@@ -2,18 +2,21 @@
 
 A model of half a billion random weights. A supervised step against the fastest large bfloat16 product that the device
 was seen to do; sampling against the time that its reads would take at the rate at which the device was seen to copy;
-a reinforced step against the same step around ``generate`` of transformers, the two taking turns.
+a reinforced step against the same step around ``generate`` of transformers, the two taking turns; and what training
+passes gain from compiled layers and from sharing what the sequences of a group have in common.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -99,14 +102,39 @@ def reinforced(policy: Policy, runtime: LocalRuntime, one: Work) -> dict[str, An
     return {"work": one.name, "seconds": took, "ratios": ratios, "ratio": statistics.median(ratios)}
 
 
+def compared(device: torch.device, name: str, decided: Callable[[], object], other: Callable[[], object]) -> Any:
+    """How many times as long the same work takes without a decision."""
+    took = rounds(device, decided, other)
+    ratios = [without / with_it for with_it, without in took]
+    return {"name": name, "seconds": took, "ratios": ratios, "ratio": statistics.median(ratios)}
+
+
+def decisions(size: Size, policy: Policy, runtime: LocalRuntime, step: Work, group: Work) -> list[Any]:
+    """What is decided about training passes, each against its opposite."""
+    compiling = dataclasses.replace(runtime, layers="compiled")
+    compiled = repetition(step, load_policy(str(model_folder(size)), compiling), compiling)
+    shared, apart = training(group, policy, runtime), training(group, policy, runtime)
+
+    def unshared() -> None:
+        with patch("posttrain.forward.can_share", lambda model: False):
+            apart()
+
+    return [
+        compared(runtime.device, "supervised step: layers are compiled", compiled, repetition(step, policy, runtime)),
+        compared(runtime.device, "dense step: a group's common beginning passes once", shared, unshared),
+    ]
+
+
 def parts(size: Size, runtime: LocalRuntime, lengths: tuple[int, int], prompts: int) -> Iterator[dict[str, Any]]:
     """Where it is measured, then one measurement after the other, so that none is lost if a later one fails."""
     policy, device = load_policy(str(model_folder(size)), runtime), runtime.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     yield {"device": name, "torch": torch.__version__, "machine": facts(os.sched_getaffinity(0))}
-    yield {"supervised": supervised(size, policy, runtime, work("sft", size.name, lengths, prompts))}
+    step, group = work("sft", size.name, lengths, prompts), dense(size.name, lengths, prompts, 8)
+    yield {"supervised": supervised(size, policy, runtime, step)}
     yield {"sampled": sampled(size, policy, runtime, work("sampling", size.name, lengths, prompts, 8))}
-    yield {"reinforced": reinforced(policy, runtime, dense(size.name, lengths, prompts, 8))}
+    yield {"reinforced": reinforced(policy, runtime, group)}
+    yield {"decisions": decisions(size, policy, runtime, step, group)}
 
 
 def main() -> None:

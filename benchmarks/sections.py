@@ -9,9 +9,11 @@ from typing import Any
 ON_A_GPU = """`make bench-gpu` measures half a billion parameters against what the device can do: a supervised step
 against its bfloat16 products, sampling against the reads of weights, keys and values, a reinforced step against the
 same around `generate`. Written for GPUs alone is this: steps of decoding are recorded as CUDA graphs, whose logic the
-tests check on CPUs with a recorder of tensor operations; the prompts of a group are read once in sampling; whole passes
-are left to the fused attention kernels; which rows have ended is looked up at every 16th token only. What the sequences
-of a group have in common is not shared in training there.
+tests check on CPUs with a recorder of tensor operations; which rows have ended is looked up at every 16th token only;
+whole passes are left to the fused attention kernels, and where sequences begin alike or differ in length, they stand in
+one row without padding or repetition, read by the flash kernel for texts of different lengths (`ragged.py`). Whether
+that kernel reads what it should is looked at on a few numbers when a model is loaded; the tests put plain products in
+its place.
 """
 SPENT = """`python -m benchmarks.parts`: the shares of a step inside matrix products, inside all other operations on
 tensors, and outside of both, in the interpreter, in autograd and in the profiler, which makes small operations dearer
@@ -126,6 +128,7 @@ def gpu(results: Path) -> list[str]:
         lines.append(f"| {one['work']} | 50% | {one['share']:.0%} | {one['bandwidth'] / 1e9:,.0f} GB/s |")
     if one := found.get("reinforced"):
         lines.append(f"| {one['work']} | 8 × | {one['ratio']:.1f} × | the step around `generate` |")
+    lines += ["", *(f"- {one['name']}: {one['ratio']:.2f} ×" for one in found.get("decisions", []))]
     return [*lines, ""]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -33,6 +34,8 @@ def test_every_share_is_what_was_counted_over_what_it_took(toy, tmp_path, monkey
     monkeypatch.setattr(gpu, "WARM_UP", 0)
     monkeypatch.setattr(gpu, "operations_per_second", lambda device: 1e9)
     monkeypatch.setattr(gpu, "bytes_per_second", lambda device: 1e9)
+    compiled = []
+    monkeypatch.setattr("posttrain.loading.CompiledLayers", lambda layers: compiled.append(len(layers)) or nullcontext)
     found = {}
     for part in gpu.parts(toy, local_runtime("float32", "cpu"), (5, 4), 2):
         found |= part
@@ -41,6 +44,9 @@ def test_every_share_is_what_was_counted_over_what_it_took(toy, tmp_path, monkey
     assert math.isclose(step["share"], step["operations"] / 1e9 / step["seconds"][0])
     assert math.isclose(text["share"], text["bound"] / text["seconds"][0])
     assert math.isclose(around["ratio"], around["seconds"][0][1] / around["seconds"][0][0])
+    assert compiled == [TOY.layers]
+    for one in found["decisions"]:
+        assert math.isclose(one["ratio"], one["seconds"][0][1] / one["seconds"][0][0])
 
 
 def page_with(found, folder):
