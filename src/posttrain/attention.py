@@ -21,8 +21,10 @@ SHARED = "posttrain_shared"
 WRITING = "posttrain_writing"
 """Its name in such models where rows of several texts have no attention that is worth its time."""
 QUERIES_PER_BLOCK = 128
-KEPT_LENGTH = 512
+KEPT_LENGTH = 1024
 """Up to as many keys, what the softmax gave is kept for the backward pass; beyond, it is computed again."""
+SHORT_ROW = 32
+"""Keys."""
 FUSED_LENGTH = 1024
 """Longer sequences are left to the fused kernels in float32: at 2,048 tokens these are faster, and they hold less."""
 
@@ -124,7 +126,8 @@ class CausalAttention(torch.autograd.Function):
     ``apply(query, key, value, padding, scale, queries_per_block)`` takes the queries Float["b hq l d"] of the last l of
     k tokens, twice Float["b hk k d"] with hk a divisor of hq, Bool["b k-l"] of what is no token among those before or
     ``None``, the factor of the products, and the size of a block, which changes rounding only. It returns
-    Float["b hq l d"] in the type of its inputs; the softmax is taken in float32, or in that type if it is wider.
+    Float["b hq l d"] in the type of its inputs; the softmax is taken in float32, or in that type if it is wider, and
+    rounded to it.
     """
 
     @staticmethod
@@ -138,43 +141,39 @@ class CausalAttention(torch.autograd.Function):
         queries_per_block: int,
     ) -> Tensor:
         """See the class."""
-        grouped, before = _grouped(query, key), key.shape[2] - query.shape[2]
-        out = torch.empty_like(grouped)
-        kept = []
+        queries, keys, values = _grouped(query, key), key.flatten(0, 1), value.flatten(0, 1)
+        out, before, kept = torch.empty_like(queries), key.shape[2] - query.shape[2], []
         for begin, end in _blocks(query.shape[2], queries_per_block):
-            products = _rows(grouped, begin, end) @ key[:, :, : before + end].transpose(2, 3)
-            weights = _softmax(products, end - begin, padding, scale).to(query.dtype)
-            del products
-            out[:, :, :, begin:end] = (weights @ value[:, :, : before + end]).view_as(out[:, :, :, begin:end])
+            rows, seen = _rows(queries, begin, end), before + end
+            weights = _weights(rows, keys[:, :seen], end - begin, padding, scale)
+            out[:, :, begin:end] = torch.bmm(weights, values[:, :seen]).view_as(out[:, :, begin:end])
             if key.shape[2] <= KEPT_LENGTH:
                 kept.append(weights)
-        ctx.save_for_backward(query, key, value, padding, *kept)
-        ctx.scale, ctx.queries_per_block = scale, queries_per_block
+        ctx.save_for_backward(queries, keys, values, padding, *kept)
+        ctx.scale, ctx.queries_per_block, ctx.shapes = scale, queries_per_block, (query.shape, key.shape)
         return out.view(query.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of query, key and value."""
-        query, key, value, padding, *kept = ctx.saved_tensors
-        grouped, above, before = _grouped(query, key), _grouped(gradient, key), key.shape[2] - query.shape[2]
-        wide = torch.promote_types(query.dtype, torch.float32)
-        of_query = torch.empty_like(grouped)
-        of_key, of_value = (torch.zeros(key.shape, dtype=wide, device=key.device) for _ in range(2))
-        for at, (begin, end) in enumerate(_blocks(query.shape[2], ctx.queries_per_block)):
-            rows, seen = _rows(above, begin, end), before + end
-            if kept:
-                weights = kept[at]
-            else:
-                products = _rows(grouped, begin, end) @ key[:, :, :seen].transpose(2, 3)
-                weights = _softmax(products, end - begin, padding, ctx.scale).to(query.dtype)
-            of_value[:, :, :seen] += weights.transpose(2, 3) @ rows
-            of_weights = (rows @ value[:, :, :seen].transpose(2, 3)).to(wide)
-            of_products = torch.ops.aten._softmax_backward_data(of_weights, weights.to(wide), -1, wide)
-            of_products = of_products.mul_(ctx.scale).to(query.dtype)
-            of_query[:, :, :, begin:end] = (of_products @ key[:, :, :seen]).view_as(of_query[:, :, :, begin:end])
-            of_key[:, :, :seen] += of_products.transpose(2, 3) @ _rows(grouped, begin, end)
-        return of_query.view(query.shape), of_key.to(key.dtype), of_value.to(value.dtype), None, None, None
+        queries, keys, values, padding, *kept = ctx.saved_tensors
+        of_query_shape, of_key_shape = ctx.shapes
+        above, before = gradient.reshape(queries.shape), keys.shape[1] - queries.shape[2]
+        wide = torch.promote_types(queries.dtype, torch.float32)
+        of_query = torch.empty_like(queries)
+        of_key, of_value = (torch.zeros(keys.shape, dtype=wide, device=keys.device) for _ in range(2))
+        for at, (begin, end) in enumerate(_blocks(queries.shape[2], ctx.queries_per_block)):
+            rows, given, seen = _rows(queries, begin, end), _rows(above, begin, end), before + end
+            weights = kept[at] if kept else _weights(rows, keys[:, :seen], end - begin, padding, ctx.scale)
+            of_value[:, :seen] += torch.bmm(weights.transpose(1, 2), given)
+            of_weights = torch.bmm(given, values[:, :seen].transpose(1, 2))
+            of_products = _gradient_of_softmax(of_weights, weights)
+            of_rows = _scaled_product(of_products, keys[:, :seen], ctx.scale)
+            of_query[:, :, begin:end] = of_rows.view_as(of_query[:, :, begin:end])
+            of_key[:, :seen] += _scaled_product(of_products.transpose(1, 2), rows, ctx.scale)
+        gradients = (of_query.view(of_query_shape), *(x.to(keys.dtype).view(of_key_shape) for x in (of_key, of_value)))
+        return *gradients, None, None, None
 
 
 def _blocks(length: int, size: int) -> list[tuple[int, int]]:
@@ -184,21 +183,37 @@ def _blocks(length: int, size: int) -> list[tuple[int, int]]:
 
 
 def _grouped(queries: Tensor, key: Tensor) -> Tensor:
-    """Float["b hq l d"] -> Float["b hk g l d"]: heads that read the same keys beside each other."""
-    return queries.reshape(key.shape[0], key.shape[1], queries.shape[1] // key.shape[1], *queries.shape[2:])
+    """Float["b hq l d"] -> Float["b*hk g l d"]: heads that read the same keys beside each other."""
+    heads = key.shape[1]
+    return queries.reshape(key.shape[0] * heads, queries.shape[1] // heads, *queries.shape[2:])
 
 
 def _rows(grouped: Tensor, begin: int, end: int) -> Tensor:
-    """Float["b hk g l d"] -> Float["b hk g*n d"]: the queries of a block, which all read the same keys."""
-    return grouped[:, :, :, begin:end].flatten(2, 3)
+    """Float["b*hk g l d"] -> Float["b*hk g*n d"]: the queries of a block, which all read the same keys."""
+    return grouped[:, :, begin:end].flatten(1, 2)
 
 
-def _softmax(products: Tensor, queries: int, padding: Tensor | None, scale: float) -> Tensor:
+def _weights(rows: Tensor, keys: Tensor, queries: int, padding: Tensor | None, scale: float) -> Tensor:
     """Softmax over the keys that each query may see; the last ``queries`` keys are those of the block itself."""
-    later = torch.ones(queries, queries, dtype=torch.bool, device=products.device).triu_(1)
-    own = products.unflatten(2, (-1, queries))[..., -queries:]  # type: ignore[no-untyped-call]
-    own.masked_fill_(later, -torch.inf)
+    products = _scaled_product(rows, keys.transpose(1, 2), scale)
+    # Added, not filled in, which takes a CPU several times as long.
+    later = torch.full((queries, queries), -torch.inf, dtype=rows.dtype, device=rows.device).triu_(1)
+    products.unflatten(1, (-1, queries))[..., -queries:].add_(later)  # type: ignore[no-untyped-call]
     if padding is not None:
-        products[..., : padding.shape[1]].masked_fill_(padding[:, None, None], -torch.inf)
-    wide = torch.promote_types(products.dtype, torch.float32)
-    return torch.softmax(products.to(wide).mul_(scale), -1)
+        by_row = products.view(len(padding), -1, *products.shape[1:])
+        by_row[..., : padding.shape[1]].masked_fill_(padding[:, None, None], -torch.inf)
+    wide = torch.promote_types(rows.dtype, torch.float32)
+    return torch.softmax(products, -1, dtype=wide).to(rows.dtype)
+
+
+def _gradient_of_softmax(of_weights: Tensor, weights: Tensor) -> Tensor:
+    """Sums are taken in float32 either way; on short rows the kernel for half precision goes number by number."""
+    wide = torch.promote_types(weights.dtype, torch.float32)
+    dtype = weights.dtype if weights.shape[-1] >= SHORT_ROW else wide
+    found = torch.ops.aten._softmax_backward_data(of_weights.to(dtype), weights.to(dtype), -1, dtype)
+    return found.to(weights.dtype)  # type: ignore[no-any-return]
+
+
+def _scaled_product(first: Tensor, second: Tensor, scale: float) -> Tensor:
+    """Float["n a b"] and Float["n b c"] -> Float["n a c"], scaled before it is rounded."""
+    return torch.baddbmm(first.new_empty(1, 1, 1), first, second, beta=0, alpha=scale)
