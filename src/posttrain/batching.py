@@ -104,8 +104,8 @@ def weigh(sequences: Sequence[TrainingSequence], terms: Sequence[Term], total: T
     for term in terms:
         masks = _members(sequences, term, owner)
         amounts = _emphasised(sequences, term, masks)
-        counts = torch.zeros(len(sequences), dtype=torch.float64)
-        counts.index_add_(0, owner, amounts if term.share.counts == "weights" else masks)
+        counted = amounts if term.share.counts == "weights" else masks
+        counts = torch.bincount(owner, counted, minlength=len(sequences)).double()
         read = [i for i, s in enumerate(sequences) if term.reads(s)]
         members = counts[read].tolist()
         denominators = term.share.denominators(members, [sequences[i].group for i in read], total)

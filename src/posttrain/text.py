@@ -5,6 +5,7 @@ A text that does not survive the round trip is an error: an unknown token would 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -97,10 +98,10 @@ class Text:
                 f"a demonstration contains the end-of-sequence token {self.tokenizer.eos_token!r}, which training puts "
                 f"after it by itself; leave it out: {demonstration.text[:120]!r}"
             )
-        boundaries, characters = [0], 0
+        boundaries, characters, ends = [0], 0, sorted(end for _, end in spans)
         for chunk in (*demonstration.chunks, demonstration.tail):
             characters += len(chunk)
-            boundaries.append(sum(1 for _, end in spans if end <= characters))
+            boundaries.append(bisect_right(ends, characters))
         boundaries[-1] = len(tokens)
         return torch.tensor(tokens, dtype=torch.long), boundaries
 
