@@ -113,11 +113,11 @@ def decisions(size: Size, policy: Policy, runtime: LocalRuntime, step: Work, gro
     """What is decided about training passes, each against its opposite."""
     compiling = dataclasses.replace(runtime, layers="compiled")
     compiled = repetition(step, load_policy(str(model_folder(size)), compiling), compiling)
-    shared, apart = training(group, policy, runtime), training(group, policy, runtime)
+    shared = training(group, policy, runtime)
 
     def unshared() -> None:
         with patch("posttrain.forward.can_share", lambda model: False):
-            apart()
+            shared()
 
     return [
         compared(runtime.device, "supervised step: layers are compiled", compiled, repetition(step, policy, runtime)),

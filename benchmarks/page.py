@@ -143,8 +143,10 @@ def settings(found: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     lines += ["not listed were not tuned: they have the first candidate of `benchmarks/tuning.py`.", ""]
     for who, file in (("Peers", "peer_settings.json"), ("This library", "our_settings.json")):
+        if not (RESULTS / file).exists():
+            continue
         lines += [f"**{who}**", ""]
-        for name, tried in (read(RESULTS / file) if (RESULTS / file).exists() else {}).items():
+        for name, tried in read(RESULTS / file).items():
             cells = [f"{words(one['settings'])}: {shown(one['seconds'])}" for one in tried]
             lines.append(f"- {name}: {'; '.join(cells)}")
         lines.append("")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claim import COMPARISON_FILES, RATES, Claim
+from claim import COMPARISON_FILES, MEASURED_FILE, RATES, Claim
 
 ARMS = "sft rft sft_rft r3 staged uft"
 CONTROL_RATES = "--tune reinforcement.learning_rate=3e-4,1e-3 --tune supervision.learning_rate=3e-4,1e-3"
@@ -35,6 +35,14 @@ EMBEDDED = (
         "comparison",
         EVERYTHING,
         effects=(("uft", "rft"), ("uft", "sft"), ("uft", "sft_rft"), ("uft", "r3"), ("uft", "staged")),
+    ),
+    Claim(
+        "precision",
+        "What speed costs: UFT on the default task in float32, in bfloat16 and with compiled layers",
+        "python claims/precision.py",
+        (MEASURED_FILE,),
+        "measured",
+        method="uft",
     ),
     Claim(
         "key_paths_longer",

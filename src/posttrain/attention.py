@@ -21,8 +21,8 @@ SHARED = "posttrain_shared"
 WRITING = "posttrain_writing"
 """Its name in such models where rows of several texts have no attention that is worth its time."""
 QUERIES_PER_BLOCK = 128
-KEPT_LENGTH = 1024
-"""Up to as many keys, what the softmax gave is kept for the backward pass; beyond, it is computed again."""
+KEPT_NUMBERS = 1 << 25
+"""Of a layer's softmax, at most, kept for the backward pass: 64 MiB in bfloat16. Beyond, it is computed again."""
 SHORT_ROW = 32
 """Keys."""
 FUSED_LENGTH = 1024
@@ -95,7 +95,7 @@ def attend(
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scale, **features
         )
-    # Rotations are computed in float32, and autocast does not reach into the function.
+    # Rotations are computed in float32, and in the backward pass autocast does not reach into the function.
     typed = (query.to(value.dtype), key.to(value.dtype), value)
     whole = _in_one_block if query.shape[2] <= QUERIES_PER_BLOCK else _in_blocks
     return whole(*typed, scale).transpose(1, 2), None
@@ -143,11 +143,13 @@ class CausalAttention(torch.autograd.Function):
         """See the class."""
         queries, keys, values = _grouped(query, key), key.flatten(0, 1), value.flatten(0, 1)
         out, before, kept = torch.empty_like(queries), key.shape[2] - query.shape[2], []
+        numbers = queries.shape[:-1].numel() * (before + key.shape[2]) // 2
+        keeps = any(ctx.needs_input_grad) and numbers <= KEPT_NUMBERS
         for begin, end in _blocks(query.shape[2], queries_per_block):
             rows, seen = _rows(queries, begin, end), before + end
             weights = _weights(rows, keys[:, :seen], end - begin, padding, scale)
             out[:, :, begin:end] = torch.bmm(weights, values[:, :seen]).view_as(out[:, :, begin:end])
-            if key.shape[2] <= KEPT_LENGTH:
+            if keeps:
                 kept.append(weights)
         ctx.save_for_backward(queries, keys, values, padding, *kept)
         ctx.scale, ctx.queries_per_block, ctx.shapes = scale, queries_per_block, (query.shape, key.shape)
@@ -196,7 +198,7 @@ def _rows(grouped: Tensor, begin: int, end: int) -> Tensor:
 def _weights(rows: Tensor, keys: Tensor, queries: int, padding: Tensor | None, scale: float) -> Tensor:
     """Softmax over the keys that each query may see; the last ``queries`` keys are those of the block itself."""
     products = _scaled_product(rows, keys.transpose(1, 2), scale)
-    # Added, not filled in, which takes a CPU several times as long.
+    # Added, not filled in, which takes a CPU several times as long; an infinite product becomes nan, and is loud.
     later = torch.full((queries, queries), -torch.inf, dtype=rows.dtype, device=rows.device).triu_(1)
     products.unflatten(1, (-1, queries))[..., -queries:].add_(later)  # type: ignore[no-untyped-call]
     if padding is not None:

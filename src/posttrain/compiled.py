@@ -14,11 +14,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._dynamo.exc import BackendCompilerFailed, FailOnRecompileLimitHit
 
 from posttrain.errors import UserError
 
-VARIANTS = 32
-"""Ways to compile a layer, at most: with other adapters, heads or precision it is compiled anew."""
+LOUD = {"recompile_limit": 32, "fail_on_recompile_limit_hit": True, "skip_nnmodule_hook_guards": False}
+"""Under other adapters or for other kinds of batches layers are compiled anew; torch's defaults would in the end leave
+them as they are in silence, and overlook hooks that were added since."""
 
 
 class CompiledLayers:
@@ -28,7 +30,7 @@ class CompiledLayers:
         layers: of one model, on one device.
 
     Raises:
-        UserError: there is nothing to compile with.
+        UserError: there is nothing to compile with; inside, layers that cannot be compiled, or not often enough.
     """
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
@@ -43,8 +45,11 @@ class CompiledLayers:
         for layer in self._layers:
             layer.__dict__["forward"] = partial(self._call, layer.forward)
         try:
-            with torch._dynamo.config.patch(recompile_limit=VARIANTS):
+            with torch._dynamo.config.patch(LOUD):
                 yield
+        except (BackendCompilerFailed, FailOnRecompileLimitHit) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"torch cannot compile the layers ({reason}); choose --layers eager") from error
         finally:
             for layer, forward in zip(self._layers, before):
                 layer.__dict__.pop("forward")

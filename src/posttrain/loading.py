@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 
 from posttrain.blocks import blocks
 from posttrain.compiled import CompiledLayers
@@ -24,7 +25,8 @@ def load_policy(folder: str | Path, runtime: LocalRuntime) -> Policy:
     transformers 5 loads the stored type by default, and training in bfloat16 weights loses most small updates.
 
     Raises:
-        UserError: the folder is no model that can be trained here.
+        UserError: the folder is no model that can be trained here, or its layers cannot be compiled, where that is
+            asked for.
     """
     from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
@@ -48,8 +50,15 @@ def load_policy(folder: str | Path, runtime: LocalRuntime) -> Policy:
     choose_attention(model, runtime.autocast)
     policy = Policy(model, Text(tokenizer), runtime.autocast)
     if runtime.layers == "compiled":
-        policy.training_pass = CompiledLayers(list(blocks(policy)))
+        policy.training_pass = CompiledLayers(_layers(policy))
     return policy
+
+
+def _layers(policy: Policy) -> list[nn.Module]:
+    try:
+        return list(blocks(policy))
+    except UserError as error:
+        raise UserError(f"{error}; to train it, choose --layers eager") from error
 
 
 def check_same_tokens(folder: str, policy: Policy) -> None:

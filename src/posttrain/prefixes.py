@@ -15,6 +15,7 @@ from torch import Tensor
 
 from posttrain import ragged
 from posttrain.attention import BLOCKED, QUERIES_PER_BLOCK, SHARED, WRITING, CausalAttention, register
+from posttrain.gathered import gathered
 from posttrain.types import TokenBatch
 
 WORTH_SHARING = 0.1
@@ -142,17 +143,21 @@ class Prefixes:
 
     def _as_texts(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Float["m hq d"] and twice Float["m hk d"] -> Float["m hq d"], the texts one after the other."""
-        keys, texts = self._texts
-        return ragged.attend(query, key[keys], value[keys], texts, scale)
+        places, texts = self._texts
+        return ragged.attend(query, gathered(key, places), gathered(value, places), texts, scale)
 
     @cached_property
     def _texts(self) -> tuple[Tensor, ragged.Texts]:
-        """Where the keys of all texts stand in the row, Int["k"], and the texts: what is common, then each rest."""
+        """Where the keys of all texts stand in the row, Int["k"], and the texts: what is common, then each rest.
+
+        A text without queries of its own, such as a rest where a sequence is all common, is none.
+        """
         common, rests = self.common.sum(1), self.own.sum(1)
-        whole = common[self.group] + rests
+        whole = torch.where(rests > 0, common[self.group] + rests, 0)
         taken = torch.arange(self.place.shape[1], device=self.place.device) < whole[:, None]
-        keys = torch.cat([torch.arange(int(common.sum()), device=self.place.device), self.place[taken]])
-        return keys, ragged.texts_of(torch.cat([common, rests]), torch.cat([common, whole]))
+        places = torch.cat([torch.arange(int(common.sum()), device=self.place.device), self.place[taken]])
+        queries, keys = torch.cat([common, rests]), torch.cat([common, whole])
+        return places, ragged.texts_of(queries[queries > 0], keys[queries > 0])
 
     def _as_padded(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """The same, padded and by products in blocks."""
@@ -163,7 +168,7 @@ class Prefixes:
         read = [_taken(of_common, self.common)]
         if self.own.shape[1]:
             rest = [_padded(x[end:], self.own, width) for x in flat]
-            seen = [torch.cat([known[self.group], own], 2) for known, own in zip(first[1:], rest[1:])]
+            seen = [torch.cat([gathered(known, self.group), own], 2) for known, own in zip(first[1:], rest[1:])]
             others = ~self.common[self.group]
             of_own = CausalAttention.apply(rest[0], *seen, others, scale, QUERIES_PER_BLOCK)  # type: ignore[no-untyped-call]
             read.append(_taken(of_own, self.own))

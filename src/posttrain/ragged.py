@@ -13,8 +13,9 @@ from torch import Tensor
 
 WIDEST = 256
 """Numbers of a head's key, at most; and a multiple of 8."""
-ALIKE = 2e-2
-"""How far its bfloat16 numbers may be from those of plain products, for values of order 1."""
+ALIKE = 0.1
+"""How far its numbers and gradients in half precision may be from those of plain products, for values of order 1."""
+FLASH = torch.ops.aten._flash_attention_forward
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,10 @@ class Texts:
 
 
 def texts_of(queries: Tensor, keys: Tensor) -> Texts:
-    """From how many there are of each, Int["n"], with no more queries than keys in any text."""
+    """From how many there are of each, Int["n"], with no more queries than keys in any text and at least one.
+
+    Texts without queries are refused by the kernel where no text has more than one.
+    """
     ends = [torch.nn.functional.pad(lengths.cumsum(0), (1, 0)).int() for lengths in (queries, keys)]
     return Texts(ends[0], ends[1], int(queries.max()), int(keys.max()))
 
@@ -67,7 +71,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, texts: Texts, scale: float
     Returns:
         Float["q hq d"].
     """
-    found = torch.ops.aten._flash_attention_forward(
+    found = FLASH(
         query.contiguous(),
         key.contiguous(),
         value.contiguous(),
@@ -85,7 +89,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, texts: Texts, scale: float
 
 
 def attends_rightly(device: torch.device, dtype: torch.dtype, width: int) -> bool:
-    """Whether the kernel is there and reads what :class:`Texts` says, looked at once on a few numbers.
+    """Whether the kernel is there, and what it reads and its gradients are right: looked at on a few numbers.
 
     Args:
         device: where it would run.
@@ -93,19 +97,30 @@ def attends_rightly(device: torch.device, dtype: torch.dtype, width: int) -> boo
         width: of a head's key.
     """
     generator = torch.Generator().manual_seed(0)
-    query, key, value = (torch.randn(n, 1, width, generator=generator).to(device, dtype) for n in (5, 7, 7))
-    if not can_attend(query):
+    sizes = ((5, 2), (7, 1), (7, 1))
+    inputs = [torch.randn(*size, width, generator=generator).to(device, dtype).requires_grad_() for size in sizes]
+    if not can_attend(inputs[0]):
         return False
     texts = texts_of(torch.tensor([2, 3], device=device), torch.tensor([4, 3], device=device))
-    found, scale = attend(query, key, value, texts, width**-0.5), width**-0.5
-    expected = torch.cat(
-        [_plain(query[:2], key[:4], value[:4], scale), _plain(query[2:], key[4:], value[4:], scale)],
-    )
-    return bool(torch.allclose(found.float(), expected, rtol=0, atol=ALIKE))
+    scale = width**-0.5
+    try:
+        found = _with_gradients(attend(inputs[0], inputs[1], inputs[2], texts, scale), inputs)
+    except RuntimeError:  # a build without the kernel, or without it for this device
+        return False
+    query, key, value = inputs
+    apart = [_plain(query[:2], key[:4], value[:4], scale), _plain(query[2:], key[4:], value[4:], scale)]
+    expected = _with_gradients(torch.cat(apart), inputs)
+    return all(torch.allclose(x.float(), y.float(), rtol=0, atol=ALIKE) for x, y in zip(found, expected))
+
+
+def _with_gradients(out: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    """The output, and the gradients of its weighted sum."""
+    weights = torch.linspace(-1, 1, out.numel(), device=out.device).view(out.shape)
+    return [out, *torch.autograd.grad((out.float() * weights).sum(), inputs)]
 
 
 def _plain(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """One text by plain products: Float["q 1 d"] and twice Float["k 1 d"] -> Float["q 1 d"] in float32."""
-    q, k, v = (x[:, 0].float() for x in (query, key, value))
-    later = torch.ones(len(q), len(k), dtype=torch.bool, device=q.device).triu_(len(k) - len(q) + 1)
-    return ((q @ k.T * scale).masked_fill(later, -torch.inf).softmax(-1) @ v)[:, None]
+    """One text by plain products: Float["q h d"] and twice Float["k 1 d"] -> Float["q h d"] in float32."""
+    q, k, v = query.float().transpose(0, 1), key[:, 0].float(), value[:, 0].float()
+    later = torch.ones(len(query), len(key), dtype=torch.bool, device=q.device).triu_(len(key) - len(query) + 1)
+    return ((q @ k.T * scale).masked_fill(later, -torch.inf).softmax(-1) @ v).transpose(0, 1)

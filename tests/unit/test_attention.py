@@ -21,7 +21,7 @@ def drawn(*shape: int, seed: int) -> Tensor:
     return numbers.requires_grad_(True)
 
 
-@pytest.mark.parametrize("kept_length", [0, 100])
+@pytest.mark.parametrize("kept_numbers", [0, 100])
 @given(
     length=some.integers(1, 20),
     heads=some.integers(1, 3),
@@ -29,12 +29,12 @@ def drawn(*shape: int, seed: int) -> Tensor:
     queries_per_block=some.integers(1, 24),
 )
 def test_values_and_gradients_are_those_of_the_fused_kernels(
-    kept_length: int, length: int, heads: int, groups: int, queries_per_block: int
+    kept_numbers: int, length: int, heads: int, groups: int, queries_per_block: int
 ) -> None:
     query = drawn(2, heads * groups, length, 4, seed=0)
     key, value = drawn(2, heads, length, 4, seed=1), drawn(2, heads, length, 4, seed=2)
     above = drawn(2, heads * groups, length, 4, seed=3).detach()
-    with patch("posttrain.attention.KEPT_LENGTH", kept_length):
+    with patch("posttrain.attention.KEPT_NUMBERS", kept_numbers):
         ours = CausalAttention.apply(query, key, value, None, 0.3, queries_per_block)
     repeated = (x.repeat_interleave(groups, 1) for x in (key, value))
     theirs = scaled_dot_product_attention(query, *repeated, is_causal=True, scale=0.3)

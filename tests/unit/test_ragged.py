@@ -16,7 +16,7 @@ SHAPES = ((5, 4), (9, 2), (9, 2))
 """Tokens and heads of queries, keys and values."""
 
 
-@given(some.lists(some.tuples(some.integers(0, 5), some.integers(0, 4)), min_size=1, max_size=5))
+@given(some.lists(some.tuples(some.integers(1, 5), some.integers(0, 4)), min_size=1, max_size=5))
 def test_ends_and_longest_texts_are_those_of_the_lengths(lengths: list[tuple[int, int]]) -> None:
     queries = torch.tensor([q for q, _ in lengths])
     keys = queries + torch.tensor([more for _, more in lengths])
@@ -25,6 +25,19 @@ def test_ends_and_longest_texts_are_those_of_the_lengths(lengths: list[tuple[int
     assert texts.query_ends.diff().tolist() == queries.tolist()
     assert texts.key_ends.diff().tolist() == keys.tolist()
     assert (texts.most_queries, texts.most_keys) == (int(queries.max()), int(keys.max()))
+
+
+def test_the_kernel_is_asked_for_what_texts_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    def recorded(query, key, value, query_ends, key_ends, most_queries, most_keys, dropout, causal, debug, *, scale):
+        assert (dropout, causal, debug) == (0.0, True, False)
+        texts = ragged.Texts(query_ends, key_ends, most_queries, most_keys)
+        return by_products(query, key, value, texts, scale), None
+
+    monkeypatch.setattr(ragged, "FLASH", recorded)
+    query, key, value = (torch.randn(n, h, 8, dtype=torch.float64) for n, h in SHAPES)
+    texts = ragged.texts_of(torch.tensor([1, 4]), torch.tensor([4, 5]))
+    expected = by_products(query, key, value, texts, 0.3)
+    assert torch.equal(ragged.attend(query, key, value, texts, 0.3), expected)
 
 
 def test_the_kernel_takes_what_it_is_given_and_gives_gradients_back() -> None:
@@ -54,6 +67,11 @@ def test_a_kernel_that_reads_other_keys_is_not_used(monkeypatch: pytest.MonkeyPa
     assert ragged.attends_rightly(torch.device("cpu"), torch.float64, 8)
     monkeypatch.setattr(ragged, "attend", other)
     assert not ragged.attends_rightly(torch.device("cpu"), torch.float64, 8)
+
+
+def test_a_kernel_that_is_not_there_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ragged, "can_attend", lambda query: True)
+    assert not ragged.attends_rightly(torch.device("cpu"), torch.bfloat16, 8)
 
 
 def test_without_a_kernel_prompts_are_shared_in_writing_only(monkeypatch: pytest.MonkeyPatch) -> None:

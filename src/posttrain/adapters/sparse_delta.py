@@ -39,6 +39,8 @@ class SparseDelta(nn.Module):
         self.watch: Watch | None = None
         self._written: tuple[Tensor, int] | None = None
 
+    # Not to be compiled: which version of the values is written would be another program in every update.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, weight: Tensor) -> Tensor:
         """The weight to compute with, in its shape."""
         if not self._is_written():  # moved since, or other values put in their place for one pass

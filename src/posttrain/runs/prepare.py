@@ -107,7 +107,7 @@ def prepare(spec: RunSpec, problems: RunProblems, display: Display, weights: Pat
     if dropped or missing:
         display.say(f"left out {dropped} training and {missing} evaluation examples longer than the context")
     if spec.layers == "compiled":
-        display.say("layers are compiled during the first step, which takes some tens of seconds")
+        display.say("layers are compiled when a kind of batch first comes, which takes some tens of seconds each time")
     fitting = dataclasses.replace(problems, training=training, evaluation=evaluation)
     recipe, path = build_recipe(spec, fitting), Path(spec.out)
     if spec.evaluation_depth is not None:

@@ -37,7 +37,7 @@ class RunSpec:
         base_samples: sampled answers per problem for the base's pass@k; 0 leaves it out.
         overlong: what happens to examples longer than the model's context.
         precision: of matrix products; weights are float32 always.
-        layers: ``compiled`` has torch compile the layers for training passes, in the first step: rounding differs.
+        layers: ``compiled`` has torch compile the layers for training passes, which changes rounding.
         rollouts_kept_per_step: answers written to ``rollouts.jsonl`` in each step.
         profile: whether ``profile.jsonl`` and the report say where the time of the steps goes.
     """
