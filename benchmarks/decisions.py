@@ -186,7 +186,7 @@ def supervised(auto: LocalRuntime, full: LocalRuntime, rounds: int) -> Iterator[
     name = f"with a vocabulary of {LARGE_VOCABULARY:,}"
     yield paired(f"{name}: a gradient that reads the vocabulary once", step, whole, rounds)
     chunked = instead(step, "posttrain.forward.LOGITS_HELD", put=0)
-    yield paired(f"{name}: logits are held up to 64 MiB, not computed twice", step, chunked, rounds)
+    yield paired(f"{name}: logits are held up to 128 MiB, not computed twice", step, chunked, rounds)
 
 
 class OfItself:

@@ -21,8 +21,8 @@ from posttrain.prefixes import Prefixes, can_share, prefixes
 from posttrain.token_logprobs import token_logprobs
 from posttrain.types import Origin, TokenBatch
 
-LOGITS_HELD = 1 << 24
-"""Numbers of [positions x vocabulary], at most, in a pass that holds its logits: 64 MiB in float32.
+LOGITS_HELD = 1 << 25
+"""Numbers of [positions x vocabulary], at most, in a pass that holds its logits: 128 MiB in float32.
 
 Until the backward pass every quantity that is read holds further arrays of that size. Beyond the bound the head runs
 in chunks, and in the backward pass again.

@@ -11,13 +11,16 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from posttrain import ragged
 from posttrain.attention import BLOCKED, QUERIES_PER_BLOCK, SHARED, WRITING, CausalAttention, register
 from posttrain.gathered import gathered
 from posttrain.types import TokenBatch
 
+TOKENS_OF_A_ROW, PLACES = 64, 8
+"""Rows on a CPU, and padded places in them, are multiples of these: a processor's bfloat16 products are programs made
+for their sizes when these first come, which takes longer than to multiply the matrices of a small model."""
 WORTH_SHARING = 0.1
 """Sequences are passed together if at least this share of the batch's places is padding or repetition."""
 
@@ -116,7 +119,9 @@ class Prefixes:
         """
         # What is four-dimensional is not looked into by the model, and attention to texts needs no mask.
         mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.tokens.device)
-        asked = {"input_ids": self.tokens, "position_ids": self.positions, "attention_mask": mask}
+        spare = _missing(self.tokens.shape[1], TOKENS_OF_A_ROW) if self.tokens.device.type == "cpu" else 0
+        tokens, positions = (nn.functional.pad(x, (0, spare)) for x in (self.tokens, self.positions))
+        asked = {"input_ids": tokens, "position_ids": positions, "attention_mask": mask}
         states = model.base_model(**asked, use_cache=False, texts=self).last_hidden_state[0]
         if self.reads != int(model.config.num_hidden_layers):
             raise RuntimeError("the model does not pass the texts on to its attention, which would not part them")
@@ -128,18 +133,20 @@ class Prefixes:
         """Every token reads the tokens before it in its own sequence, and itself.
 
         Args:
-            query: Float["1 hq m d"].
-            key: Float["1 hk m d"], with hk a divisor of hq.
+            query: Float["1 hq n d"], of n >= m tokens, of which only m are any.
+            key: Float["1 hk n d"], with hk a divisor of hq.
             value: the same.
             scale: of the products.
 
         Returns:
-            Float["1 m hq d"].
+            Float["1 n hq d"].
         """
         self.reads += 1
-        queries, keys, values = (x[0].transpose(0, 1).to(value.dtype) for x in (query, key, value))
-        read = self._as_texts if ragged.can_attend(queries) else self._as_padded
-        return read(queries, keys, values, scale)[None]
+        count = self.tokens.shape[1]
+        queries, keys, values = (x[0, :, :count].transpose(0, 1).to(value.dtype) for x in (query, key, value))
+        attend = self._as_texts if ragged.can_attend(queries) else self._as_padded
+        read = attend(queries, keys, values, scale)
+        return nn.functional.pad(read, (0, 0, 0, 0, 0, query.shape[2] - count))[None]
 
     def _as_texts(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Float["m hq d"] and twice Float["m hk d"] -> Float["m hq d"], the texts one after the other."""
@@ -211,7 +218,13 @@ def _common_lengths(tokens: Tensor, lengths: Tensor, group: Tensor) -> Tensor:
 
 def _below(lengths: Tensor) -> Tensor:
     """Int["p"] -> Bool["p c"]."""
-    return torch.arange(int(lengths.max()), device=lengths.device)[None] < lengths[:, None]
+    longest = int(lengths.max())
+    return torch.arange(longest + _missing(longest, PLACES), device=lengths.device)[None] < lengths[:, None]
+
+
+def _missing(count: int, size: int) -> int:
+    """To the next multiple."""
+    return -count % size
 
 
 def _padded(rows: Tensor, taken: Tensor, width: int) -> Tensor:

@@ -18,7 +18,7 @@ from posttrain.attention import BLOCKED
 from posttrain.batching import collate, microbatches
 from posttrain.forward import Forward
 from posttrain.policy import Policy
-from posttrain.prefixes import Prefixes, can_share, choose_attention, prefixes
+from posttrain.prefixes import TOKENS_OF_A_ROW, Prefixes, can_share, choose_attention, prefixes
 from posttrain.types import Origin, TokenBatch, TrainingSequence
 from tolerances import GRADIENT, MODEL
 
@@ -110,7 +110,9 @@ def test_it_is_really_used() -> None:
     embedding = policy.model.get_input_embeddings()
     embedding.register_forward_hook(lambda module, given, out: passed.append(given[0].numel()))
     logprobs_and_gradients(policy, batch_of(SHARED))
-    assert passed == [15]
+    with patch("posttrain.prefixes.TOKENS_OF_A_ROW", 1):
+        logprobs_and_gradients(policy, batch_of(SHARED))
+    assert passed == [TOKENS_OF_A_ROW, 15]
 
 
 def test_a_model_that_does_not_part_the_texts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
