@@ -12,6 +12,7 @@ ENGINE, DRAWS = "unit/engines/test_huggingface.py", "unit/engines/test_draws.py"
 DEMONSTRATIONS, UFT = "unit/rollouts/test_demonstrations.py", "reductions/test_uft.py"
 CUTS, ANNOTATE, PRUNING = "invariants/test_cuts.py", "unit/test_annotate.py", "reductions/test_pruning.py"
 PREFERENCE, ENTROPY = "unit/objectives/test_preference.py", "unit/selection/test_top_entropy.py"
+RAGGED, PREFIXES = "unit/test_ragged.py", "unit/test_prefixes.py"
 FAULTS, CLIPPED = "unit/selection/test_faults.py", "unit/objectives/test_clipped.py"
 
 
@@ -159,6 +160,20 @@ BUGS = [
         'correct = [s for s in sequences if not s.rollout.labels["faulty"]]',
         "correct = list(sequences)",
         (FAULTS,),
+    ),
+    Bug(
+        "texts in a row that read what comes later",
+        "ragged.py",
+        "True,  # causal",
+        "False,  # causal",
+        (RAGGED,),
+    ),
+    Bug(
+        "texts in a row that do not read what they have in common",
+        "prefixes.py",
+        "torch.cat([gathered(known, self.group), own], 2)",
+        "torch.cat([torch.zeros_like(gathered(known, self.group)), own], 2)",
+        (PREFIXES,),
     ),
 ]
 
