@@ -32,11 +32,13 @@ FILE = HERE / "results" / "parts.json"
 NAMES = (
     "sft-1M-short", "sft-10M-short", "sft-100M-short",
     "grpo-dense-1M-short", "grpo-dense-10M-short", "grpo-dense-100M-short",
+    "sampling-1M-short", "sampling-1M-long",
 )  # fmt: skip
-PRODUCTS = (
-    "aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "mkldnn::_linear_pointwise",
+ATTENTION = (
+    "aten::bmm", "aten::baddbmm",
     "aten::_scaled_dot_product_flash_attention_for_cpu", "aten::_scaled_dot_product_flash_attention_for_cpu_backward",
 )  # fmt: skip
+PRODUCTS = (*ATTENTION, "aten::mm", "aten::addmm", "mkldnn::_linear_pointwise")
 OPERATORS = ("aten::", "mkldnn::")
 
 
@@ -65,11 +67,12 @@ def size_in_bytes(tensor: torch.Tensor) -> int:
 
 
 def spent(step: Callable[[], object]) -> dict[str, float]:
-    """The shares of a step's time inside products and inside other operations, and the traffic of these."""
+    """The shares of a step's time inside products, of attention and all, and other operations; the traffic of these."""
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         step()
     events = [event for event in profiled.key_averages() if event.key.startswith(OPERATORS)]
     products = sum(event.self_cpu_time_total for event in events if event.key in PRODUCTS)
+    attention = sum(event.self_cpu_time_total for event in events if event.key in ATTENTION)
     others = sum(event.self_cpu_time_total for event in events if event.key not in PRODUCTS)
     began, ended = profiled.events()[0].time_range.start, max(e.time_range.end for e in profiled.events())
     with Traffic() as traffic:
@@ -77,6 +80,7 @@ def spent(step: Callable[[], object]) -> dict[str, float]:
     whole = ended - began
     return {
         "products": products / whole,
+        "attention": attention / whole,
         "others": others / whole,
         "operations": traffic.operations,
         "bytes": traffic.bytes,

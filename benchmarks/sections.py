@@ -15,12 +15,14 @@ one row without padding or repetition, read by the flash kernel for texts of dif
 that kernel reads what it should is looked at on a few numbers when a model is loaded; the tests put plain products in
 its place.
 """
-SPENT = """`python -m benchmarks.parts`: the shares of a step inside matrix products, inside all other operations on
-tensors, and outside of both, in the interpreter, in autograd and in the profiler, which makes small operations dearer
-than they are; *step* is the time without it, in processor seconds. Operations other than products read their tensors
-from memory and write them back one by one; how many they are, and how much they move, is counted. What keeps a
-supervised step of the smallest model from its products' time are these, not the products; what a compiler that fuses
-them gains stands under [decisions](#what-each-decision-is-worth).
+SPENT = """`python -m benchmarks.parts`: the shares of a step inside matrix products, those of attention, which have
+no weights, among them, inside all other operations on tensors, and outside of both, in the interpreter, in autograd
+and in the profiler, which makes small operations dearer than they are; *step* is the time without it, in processor
+seconds. Operations other than products read their tensors from memory and write them back one by one; how many they
+are, and how much they move, is counted. What keeps a supervised step of the smallest model from its products' time
+are these, not the products; what a compiler that fuses them gains stands under
+[decisions](#what-each-decision-is-worth). In sampling long texts most of the products' time is attention's: its
+matrices have few rows, one per head that reads the same keys and, for a prompt, per text that continues it.
 """
 OF_FILES = {"reading_s": "reading, s", "fitting_s": "looking whether all fit, s"}
 """Columns of the axis that reads a file."""
@@ -32,13 +34,13 @@ def spent(results: Path) -> list[str]:
     file = results / "parts.json"
     if not file.exists():
         return [*lines, "Not measured yet.", ""]
-    lines += ["| work | step | products | other operations | the rest | operations | they move |"]
-    lines += ["|---|---|---|---|---|---|---|"]
+    lines += ["| work | step | products | of attention | other operations | the rest | operations | they move |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
     for one in read(file)["rows"]:
         rest = max(0.0, 1 - one["products"] - one["others"])
         lines.append(
-            f"| {one['name']} | {one['seconds']['median']:.2f} s | {one['products']:.0%} | {one['others']:.0%} | "
-            f"{rest:.0%} | {one['operations']:,} | {one['bytes'] / 1e9:.1f} GB |"
+            f"| {one['name']} | {one['seconds']['median']:.2f} s | {one['products']:.0%} | {one['attention']:.0%} | "
+            f"{one['others']:.0%} | {rest:.0%} | {one['operations']:,} | {one['bytes'] / 1e9:.1f} GB |"
         )
     return [*lines, ""]
 

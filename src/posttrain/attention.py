@@ -24,7 +24,7 @@ QUERIES_PER_BLOCK = 128
 KEPT_NUMBERS = 1 << 25
 """Of a layer's softmax, at most, kept for the backward pass: 64 MiB in bfloat16. Beyond, it is computed again."""
 SHORT_ROW = 32
-"""Keys."""
+"""Keys, below which the gradient of a softmax is taken in float32: in half precision it goes number by number."""
 FUSED_LENGTH = 1024
 """Longer sequences are left to the fused kernels in float32: at 2,048 tokens these are faster, and they hold less."""
 
@@ -209,7 +209,7 @@ def _weights(rows: Tensor, keys: Tensor, queries: int, padding: Tensor | None, s
 
 
 def _gradient_of_softmax(of_weights: Tensor, weights: Tensor) -> Tensor:
-    """Sums are taken in float32 either way; on short rows the kernel for half precision goes number by number."""
+    """Of Float["n a b"], in its type; sums are taken in float32 either way."""
     wide = torch.promote_types(weights.dtype, torch.float32)
     dtype = weights.dtype if weights.shape[-1] >= SHORT_ROW else wide
     found = torch.ops.aten._softmax_backward_data(of_weights.to(dtype), weights.to(dtype), -1, dtype)
