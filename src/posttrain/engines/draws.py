@@ -26,13 +26,13 @@ def sample(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor
         of probability 0 is never drawn.
     """
     tempered = logits if temperature in (0, 1) else logits / temperature
-    greatest = tempered.max(-1, keepdim=True)
-    masses = (tempered - greatest.values).exp_()
+    greatest = tempered.amax(-1, keepdim=True)
+    masses = (tempered - greatest).exp_()
     if temperature == 0:
-        token, total = greatest.indices, masses.sum(-1, keepdim=True)
+        token, total = tempered.argmax(-1, keepdim=True), masses.sum(-1, keepdim=True)
     else:
         token, total = _drawn(masses, uniforms.to(masses.dtype)[:, None])
-    return token[:, 0], (tempered.gather(1, token) - greatest.values - total.log())[:, 0]
+    return token[:, 0], (tempered.gather(1, token) - greatest - total.log())[:, 0]
 
 
 def _drawn(masses: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
