@@ -1,7 +1,7 @@
 """Rows taken by their places, some of them several times, with a gradient that is summed in float32.
 
 The keys of what a group's sequences have in common are read by all of them. torch sums the gradients of such rows in
-their own type and rounds at every addition, which in bfloat16 costs up to a percent of the sum.
+their own type and rounds at every addition.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Attention to texts of different lengths that stand one after the other, by the flash kernel that torch has for GPUs.
 
-torch 2.10 and later wrap it as ``torch.nn.attention.varlen``, with other arguments in every release; the operator below
-has been the same since 2.2 and is differentiable.
+``torch.nn.attention.varlen`` wraps it, with arguments that differ between releases of torch; the operator itself is
+differentiable, and a kernel that does not take what it is given here is not used.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def attends_rightly(device: torch.device, dtype: torch.dtype, width: int) -> boo
     scale = width**-0.5
     try:
         found = _with_gradients(attend(inputs[0], inputs[1], inputs[2], texts, scale), inputs)
-    except RuntimeError:  # a build without the kernel, or without it for this device
+    except (RuntimeError, TypeError):  # not there, not for this device, or with other arguments
         return False
     query, key, value = inputs
     apart = [_plain(query[:2], key[:4], value[:4], scale), _plain(query[2:], key[4:], value[4:], scale)]
