@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from posttrain.errors import UserError
+from posttrain.last_layer import layers_of
 from posttrain.policy import FINAL_NORMS, Policy
 
 
@@ -24,13 +25,11 @@ def blocks(policy: Policy) -> nn.ModuleList:
     Raises:
         UserError: the model does not keep them in one list.
     """
-    count = int(policy.model.config.num_hidden_layers)
-    children = policy.model.base_model.children()
-    found = [child for child in children if isinstance(child, nn.ModuleList) and len(child) == count]
-    if len(found) != 1:
+    found = layers_of(policy.model)
+    if found is None:
         name = type(policy.model).__name__
         raise UserError(f"the layers of {name} are not in one list; known are Llama and its relatives, and GPT-2")
-    return found[0]
+    return found
 
 
 def up_to(policy: Policy, depth: int) -> Policy:

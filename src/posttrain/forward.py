@@ -8,30 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from posttrain.errors import UserError
+from posttrain.pieces import by_pieces
 from posttrain.policy import Policy, autocast
 from posttrain.prefixes import Prefixes, can_share, prefixes
 from posttrain.token_logprobs import token_logprobs
 from posttrain.types import Origin, TokenBatch
 
 LOGITS_HELD = 1 << 25
-"""Numbers of [positions x vocabulary], at most, in a pass that holds its logits: 128 MiB in float32.
-
-Until the backward pass every quantity that is read holds further arrays of that size. Beyond the bound the head runs
-in chunks, and in the backward pass again.
-"""
+"""Numbers of [positions x vocabulary], at most, in a pass that holds its logits in the type of the head's product: 64
+MiB in bfloat16. Beyond, the head runs in chunks, and in the backward pass again."""
 LOGITS_AT_ONCE = {"cpu": 1 << 23}
 """Numbers in such a chunk."""
 LOGITS_AT_ONCE_ELSEWHERE = 1 << 25
 POSITIONS_AT_ONCE = 256
 """Positions of a chunk, at least, however large the vocabulary: every chunk adds a gradient of the whole head."""
+
+_Of = Callable[[Tensor, Tensor], Tensor]
 
 
 class Forward:
@@ -96,7 +96,7 @@ class Forward:
 
         A value tells what the text before a token is worth, a score what the text is worth that ends with it.
         """
-        return self._under_head("score", lambda: self._last_layer[self.positions])
+        return self._under_head("score", lambda: self._last_layer[self.positions[:, : self._last_layer.shape[1]]])
 
     def _under_head(self, name: str, states: Callable[[], Tensor]) -> Tensor:
         with torch.set_grad_enabled(self._gradients):
@@ -110,7 +110,8 @@ class Forward:
 
         The one quantity that is no number per token, for what needs the matrix as a whole; all of it is held at once.
         """
-        return self._all_logits
+        with torch.set_grad_enabled(self._gradients):
+            return self._tempered_logits(self._projected, self._temperature)
 
     @property
     def layers(self) -> tuple[Tensor, ...]:
@@ -147,15 +148,16 @@ class Forward:
         return view
 
     def at_logits(self, quantity: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """A full-vocabulary quantity, evaluated in chunks so that the whole of the logits need not exist.
+        """A full-vocabulary quantity, evaluated in pieces so that the whole of the logits need not exist.
 
         Args:
-            quantity: (Float["n v"] tempered logits, Int["n"] tokens) -> Float["n"].
+            quantity: (Float["n v"] tempered logits, Int["n"] tokens) -> Float["n"], of each row alone; it has a
+                gradient in nothing but the logits.
 
         Returns:
             Float["b l"], 0 outside ``positions``.
         """
-        return self._scatter(lambda rows: quantity(self._logits(rows), self._tokens[rows]))
+        return self._scatter(partial(_of_logits, quantity, self._tempered_logits))
 
     def against(self, name: str, quantity: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Like :meth:`at_logits`, for a quantity of two distributions.
@@ -165,7 +167,7 @@ class Forward:
             quantity: (Float["n v"] tempered logits, Float["n v"] the frozen policy's) -> Float["n"].
         """
         other = self._under(name)
-        return self._scatter(lambda rows: quantity(self._logits(rows), other._logits(rows).detach()))
+        return self._scatter(partial(_of_both, quantity, self._tempered_logits, other._tempered_logits), other)
 
     def _under(self, name: str) -> Forward:
         if name not in self._others:
@@ -183,29 +185,43 @@ class Forward:
         return self._predicting(self._last_layer)
 
     def _predicting(self, states: Tensor) -> Tensor:
-        predicting = torch.zeros_like(self.positions)
-        predicting[:, :-1] = self.positions[:, 1:]
-        return states[predicting]
+        return states[self._predictors[:, : states.shape[1]]]
+
+    @cached_property
+    def _predictors(self) -> Tensor:
+        """Bool["b l"]: the token before each of the ``positions``."""
+        return nn.functional.pad(self.positions[:, 1:], (0, 1))
+
+    @cached_property
+    def _read(self) -> Tensor:
+        """Bool["b l"]: the tokens whose states in the last layer anybody may read."""
+        return self._predictors | self.positions if "score" in self.policy.heads else self._predictors
 
     @cached_property
     def _last_layer(self) -> Tensor:
+        """Float["b k d"], up to the last token that is read."""
         if self._keeps_layers or "_every_layer" in self.__dict__:
             return self._every_layer[-1]
+        # Nobody attends to what stands behind the last token that is read.
+        lengths = (self._read * torch.arange(1, self._read.shape[1] + 1, device=self._read.device)).amax(1)
         plain = self._inputs is None and self._parameters is None
-        shared = prefixes(self.batch) if plain and can_share(self.policy.model) else None
+        shared = prefixes(self.batch, lengths) if plain and can_share(self.policy.model) else None
         if shared is not None:
             return self._shared_pass(shared)
-        return self._pass(output_hidden_states=False).last_hidden_state  # type: ignore[no-any-return]
+        longest = max(1, int(lengths.max()))
+        with self.policy.reading(self._read[:, :longest]):
+            return self._pass(longest, output_hidden_states=False).last_hidden_state  # type: ignore[no-any-return]
 
     @cached_property
     def _every_layer(self) -> tuple[Tensor, ...]:
         if "_last_layer" in self.__dict__:
             raise RuntimeError("layers are read before anything else, or announced: put 'layers' in needs")
-        return self._pass(output_hidden_states=True).hidden_states  # type: ignore[no-any-return]
+        return self._pass(self.batch.tokens.shape[1], output_hidden_states=True).hidden_states  # type: ignore[no-any-return]
 
     def _shared_pass(self, shared: Prefixes) -> Tensor:
         self._count_tokens()
-        with torch.set_grad_enabled(self._gradients), autocast(self.policy), self._mode():
+        reading = self.policy.reading(shared.taken(self._read))
+        with torch.set_grad_enabled(self._gradients), autocast(self.policy), self._mode(), reading:
             return shared.pass_through(self.policy.model)
 
     def _mode(self) -> AbstractContextManager[None]:
@@ -217,11 +233,11 @@ class Forward:
         self.policy.tokens_passed += tokens
         self.policy.tokens_differentiated += tokens if self._gradients else 0
 
-    def _pass(self, output_hidden_states: bool) -> Any:
+    def _pass(self, length: int, output_hidden_states: bool) -> Any:
         # Rows are padded on the right, so causal attention alone keeps real tokens from seeing padding; without an
         # explicit mask the attention kernels take their fast causal path.
-        what = {"input_ids": self.batch.tokens} if self._inputs is None else {"inputs_embeds": self._inputs}
-        asked = {**what, "use_cache": False, "output_hidden_states": output_hidden_states}
+        given, name = (self.batch.tokens, "input_ids") if self._inputs is None else (self._inputs, "inputs_embeds")
+        asked = {name: given[:, :length], "use_cache": False, "output_hidden_states": output_hidden_states}
         model = self.policy.model.base_model
         self._count_tokens()
         with torch.set_grad_enabled(self._gradients), autocast(self.policy):
@@ -246,36 +262,63 @@ class Forward:
     def _tempered(self) -> bool:
         return bool((self.batch.temperature != 1).any())
 
-    def _logits(self, rows: slice) -> Tensor:
-        if rows == slice(None):
-            return self._all_logits
-        return self._head(rows)
+    @cached_property
+    def _tempered_logits(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """What makes tempered logits of what the head projects, and of temperatures."""
+        # It knows nothing of this view: backward passes hold it, and they would hold each other until the program looks
+        # for cycles.
+        return partial(_tempered, self.policy) if self._tempered else partial(_untempered, self.policy)
 
     @cached_property
-    def _all_logits(self) -> Tensor:
-        with torch.set_grad_enabled(self._gradients):
-            return self._head(slice(None))
+    def _projected(self) -> Tensor:
+        """Float["n v"]: all that the head's product makes of the states."""
+        return self._project(slice(None))
 
-    def _head(self, rows: slice) -> Tensor:
+    def _project(self, rows: slice) -> Tensor:
         if self._parameters is not None:
             raise RuntimeError("under other weights only layers exist: the head would be that of the policy's own")
-        with autocast(self.policy):
-            logits = self.policy.head(self._hidden[rows])
-        return logits / self._temperature[rows, None].to(logits.dtype) if self._tempered else logits
+        with torch.set_grad_enabled(self._gradients), autocast(self.policy):
+            return self.policy.project(self._hidden[rows])
 
-    def _scatter(self, chunk: Callable[[slice], Tensor]) -> Tensor:
+    def _scatter(self, number: Callable[..., Tensor], *others: Forward) -> Tensor:
+        """A number per position, of what the head projects, temperatures, tokens and what others' heads project."""
+
+        def of(rows: slice) -> Tensor:
+            whole = rows == slice(None)
+            projected, *theirs = (view._projected if whole else view._project(rows) for view in (self, *others))
+            return by_pieces(number, projected, (self._temperature[rows], self._tokens[rows], *theirs))
+
         count, vocabulary = len(self._tokens), int(self.policy.model.config.vocab_size)
         with torch.set_grad_enabled(self._gradients):
             # The states are computed here once, not inside a recomputed chunk.
             most = LOGITS_AT_ONCE.get(self._hidden.device.type, LOGITS_AT_ONCE_ELSEWHERE)
             size = max(POSITIONS_AT_ONCE, most // vocabulary)
             if count <= size or (self._gradients and count * vocabulary <= LOGITS_HELD):
-                values = chunk(slice(None))
+                values = of(slice(None))
             else:
-                pieces = [slice(at, min(at + size, count)) for at in range(0, count, size)]
-                values = torch.cat([checkpoint(chunk, piece, use_reentrant=False) for piece in pieces])
+                chunks = [slice(at, min(at + size, count)) for at in range(0, count, size)]
+                values = torch.cat([checkpoint(of, chunk, use_reentrant=False) for chunk in chunks])
             out = torch.zeros(self.positions.shape, dtype=values.dtype, device=values.device)
             return out.masked_scatter(self.positions, values)
+
+
+def _tempered(policy: Policy, projected: Tensor, temperature: Tensor) -> Tensor:
+    logits = policy.finished(projected)
+    return logits / temperature[:, None].to(logits.dtype)
+
+
+def _untempered(policy: Policy, projected: Tensor, _: Tensor) -> Tensor:
+    return policy.finished(projected)
+
+
+def _of_logits(quantity: _Of, logits: _Of, projected: Tensor, temperature: Tensor, tokens: Tensor) -> Tensor:
+    return quantity(logits(projected, temperature), tokens)
+
+
+def _of_both(
+    quantity: _Of, logits: _Of, others: _Of, projected: Tensor, temperature: Tensor, _: Tensor, theirs: Tensor
+) -> Tensor:
+    return quantity(logits(projected, temperature), others(theirs, temperature))
 
 
 def _entropy(logits: Tensor, tokens: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from posttrain.errors import UserError
+from posttrain.last_layer import AtTokens, feed_forward_of, reads_each_token_alone
 from posttrain.text import Text
 
 FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm")
@@ -46,6 +47,8 @@ class Policy:
         self.tokens_differentiated = 0
         if getattr(model.config, "max_position_embeddings", None) is None:  # Bloom, MPT
             raise UserError(f"{type(model).__name__} is not supported: its config states no max_position_embeddings")
+        module = feed_forward_of(model)
+        self._at_tokens = AtTokens(module) if module is not None and reads_each_token_alone(model) else None
         self._check_head()
 
     @property
@@ -96,7 +99,19 @@ class Policy:
         """The same policy, without heads, around another state of its model; the head is known to be right."""
         other = copy.copy(self)
         other.model, other.heads, other.training_pass = model, {}, nullcontext
+        module = feed_forward_of(model)
+        other._at_tokens = None if module is None or self._at_tokens is None else AtTokens(module)
         return other
+
+    def reading(self, read: Tensor) -> AbstractContextManager[None]:
+        """Inside, passes may leave out what is for the last states of other tokens alone.
+
+        Args:
+            read: Bool["b l"], the tokens whose last states are right, in the shape in which they pass the model.
+        """
+        known = self._at_tokens
+        # Another layer may have become the last one since.
+        return nullcontext() if known is None or known.module is not feed_forward_of(self.model) else known(read)
 
     def frozen_copy(self) -> Policy:
         """A snapshot that no update reaches."""
@@ -106,9 +121,16 @@ class Policy:
 
     def head(self, hidden: Tensor) -> Tensor:
         """Float["n d"] final hidden states -> Float["n v"] logits in float32 (or the weights' type if wider)."""
+        return self.finished(self.project(hidden))
+
+    def project(self, hidden: Tensor) -> Tensor:
+        """Float["n d"] final hidden states -> Float["n v"] in the type of products; :meth:`finished` makes logits."""
+        return self.model.get_output_embeddings()(hidden)  # type: ignore[no-any-return]
+
+    def finished(self, projected: Tensor) -> Tensor:
+        """Float["n v"] -> Float["n v"] logits in float32 (or wider), scaled and capped as the model does it."""
         config = self.model.config
-        logits: Tensor = self.model.get_output_embeddings()(hidden)
-        logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+        logits = projected.float() if projected.dtype in (torch.bfloat16, torch.float16) else projected
         if (divisor := getattr(config, "logits_scaling", None)) is not None:  # Granite
             logits = logits / divisor
         if (factor := getattr(config, "logit_scale", None)) is not None:  # Cohere

@@ -96,7 +96,7 @@ class Prefixes:
     Args:
         tokens: Int["1 m"].
         positions: Int["1 m"], each token's place in its own sequence.
-        place: Int["b l"], where each token of the batch stands in the row; 0 for padding.
+        place: Int["b l"], where each token of the batch stands in the row; 0 for padding and what is not wanted.
         common: Bool["p c"], which places of the padded common parts are taken, in the order of the row.
         own: Bool["b r"], the same of the rests.
         group: Int["b"], the common part that each rest goes on from.
@@ -111,16 +111,26 @@ class Prefixes:
     group: Tensor
     reads: int = 0
 
+    def taken(self, of_batch: Tensor) -> Tensor:
+        """Bool["b l"] -> Bool["1 n"]: the tokens of the row, as it passes, that stand for some of the batch's."""
+        row = torch.zeros(self.tokens.shape[1] + self._spare, dtype=torch.bool, device=self.tokens.device)
+        row[self.place[of_batch]] = True
+        return row[None]
+
+    @property
+    def _spare(self) -> int:
+        """Places at the end of the row that no token takes."""
+        return _missing(self.tokens.shape[1], TOKENS_OF_A_ROW) if self.tokens.device.type == "cpu" else 0
+
     def pass_through(self, model: Any) -> Tensor:
-        """Float["b l d"]: the model's last states of every token of the batch; at padding, of some token.
+        """Float["b l d"]: the model's last states of every token of the batch; where it has no place, of some token.
 
         Raises:
             RuntimeError: the model does not ask its attention to part the texts.
         """
         # What is four-dimensional is not looked into by the model, and attention to texts needs no mask.
         mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.tokens.device)
-        spare = _missing(self.tokens.shape[1], TOKENS_OF_A_ROW) if self.tokens.device.type == "cpu" else 0
-        tokens, positions = (nn.functional.pad(x, (0, spare)) for x in (self.tokens, self.positions))
+        tokens, positions = (nn.functional.pad(x, (0, self._spare)) for x in (self.tokens, self.positions))
         asked = {"input_ids": tokens, "position_ids": positions, "attention_mask": mask}
         states = model.base_model(**asked, use_cache=False, texts=self).last_hidden_state[0]
         if self.reads != int(model.config.num_hidden_layers):
@@ -182,18 +192,26 @@ class Prefixes:
         return torch.cat(read).view(query.shape)
 
 
-def prefixes(batch: TokenBatch) -> Prefixes | None:
-    """How a batch becomes one row, or ``None`` if that would leave out too little."""
+def prefixes(batch: TokenBatch, lengths: Tensor) -> Prefixes | None:
+    """How a batch becomes one row, or ``None`` if that would leave out too little.
+
+    Args:
+        batch: the batch.
+        lengths: Int["b"], how many tokens of each sequence are wanted, from its beginning.
+    """
+    if not bool(lengths.any()):
+        return None
     _, group = torch.unique(batch.group, return_inverse=True)
-    made = _as_one_row(batch.tokens, batch.attention_mask.sum(1), group)
-    return made if made.tokens.numel() <= (1 - WORTH_SHARING) * batch.tokens.numel() else None
+    made = _as_one_row(batch.tokens, lengths, group)
+    whole = len(lengths) * int(lengths.max())
+    return made if made.tokens.numel() <= (1 - WORTH_SHARING) * whole else None
 
 
 def _as_one_row(tokens: Tensor, lengths: Tensor, group: Tensor) -> Prefixes:
     """Int["b l"] right-padded, Int["b"] their lengths and Int["b"] their groups, numbered from 0."""
     taken = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
     common = _common_lengths(tokens, lengths, group)
-    begins, rests = common.cumsum(0) - common, lengths - common[group]
+    begins, rests = common.cumsum(0) - common, (lengths - common[group]).clamp(min=0)
     passed = int(common.sum() + rests.sum())
     at = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
     rest_begins = common.sum() + rests.cumsum(0) - rests
@@ -207,13 +225,14 @@ def _as_one_row(tokens: Tensor, lengths: Tensor, group: Tensor) -> Prefixes:
 
 
 def _common_lengths(tokens: Tensor, lengths: Tensor, group: Tensor) -> Tensor:
-    """Int["p"]: with how many tokens all sequences of a group begin; 0 if already their first ones differ."""
-    count = int(group.max()) + 1
+    """Int["p"]: with how many tokens all sequences of a group begin that have any; 0 if already their first differ."""
+    count, longest = int(group.max()) + 1, torch.full_like(lengths, tokens.shape[1])
     leader = torch.full((count,), len(group), device=group.device).scatter_reduce(
         0, group, torch.arange(len(group), device=group.device), "amin"
     )
-    alike = (tokens == tokens[leader[group]]).cumprod(1).sum(1).minimum(lengths)
-    return torch.full((count,), tokens.shape[1], device=group.device).scatter_reduce(0, group, alike, "amin")
+    alike = (tokens == tokens[leader[group]]).cumprod(1).sum(1).minimum(lengths).where(lengths > 0, longest)
+    most = torch.zeros_like(longest[:count]).scatter_reduce(0, group, lengths, "amax")
+    return most.scatter_reduce(0, group, alike, "amin")
 
 
 def _below(lengths: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from posttrain.objectives.exits import AtDepths, AtFractions, EveryFew
 from posttrain.policy import Policy
 from posttrain.recipe import Recipe
 from posttrain.stage import Stage
-from tolerances import GRADIENT, VISIBLE
+from tolerances import GRADIENT, MODEL, VISIBLE
 
 ARCHITECTURES = pytest.mark.parametrize("architecture", ["qwen2", "llama", "gpt2"])
 
@@ -35,12 +35,13 @@ def plain(steps: int = 1) -> Stage:
 
 @ARCHITECTURES
 @pytest.mark.parametrize("exits", [AtDepths((4,)), AtFractions((1.0,)), EveryFew(4, 0.5)], ids=str)
-def test_with_the_last_exit_only_it_is_supervision_bit_for_bit(architecture: str, exits: AtDepths) -> None:
+def test_with_the_last_exit_only_it_is_supervision(architecture: str, exits: AtDepths) -> None:
     ours, other = deep_policy(architecture), deep_policy(architecture)
     records, expected = run(stage(exits, 3), ours), run(plain(3), other)
-    assert [r.losses for r in records] == [r.losses for r in expected]
+    assert [r.losses["likelihood"] for r in records] == pytest.approx([r.losses["likelihood"] for r in expected])
     for a, b in zip(ours.model.parameters(), other.model.parameters(), strict=True):
-        assert torch.equal(a, b)
+        # Supervision leaves out what nobody reads of the last layer, exits read all layers.
+        torch.testing.assert_close(a, b, rtol=0, atol=MODEL)
 
 
 def gradients(stage: Stage, policy: Policy) -> dict[str, Tensor]:

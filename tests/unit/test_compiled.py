@@ -188,7 +188,7 @@ def test_a_pass_over_what_sequences_have_in_common_is_a_training_pass() -> None:
     policy = tiny_policy()
     choose_attention(policy.model)
     entries, batch = noted(policy), batch_of([9, 8, 6], common=5)
-    assert prefixes(batch) is not None
+    assert prefixes(batch, batch.attention_mask.sum(1)) is not None
     passed(policy, batch)
     assert entries.entered == 1
 

@@ -40,11 +40,15 @@ def batch_of(groups: list[tuple[list[int], list[list[int]]]]) -> TokenBatch:
     return collate(rows(groups), 0, torch.device("cpu"))
 
 
+def all_of(batch: TokenBatch) -> Prefixes | None:
+    return prefixes(batch, batch.attention_mask.sum(1))
+
+
 SHARED = [([1, 2, 3], [[4], [5, 6], [4, 7, 8]]), ([9], [[1, 2, 3, 4], [5]])]
 
 
 def test_the_row_holds_what_is_common_once_and_then_the_rests() -> None:
-    found = prefixes(batch_of(SHARED))
+    found = all_of(batch_of(SHARED))
     assert found is not None
     assert found.tokens.tolist() == [[1, 2, 3, 9, 4, 5, 6, 4, 7, 8, 1, 2, 3, 4, 5]]
     assert found.positions.tolist() == [[0, 1, 2, 0, 3, 3, 4, 3, 4, 5, 1, 2, 3, 4, 1]]
@@ -53,7 +57,7 @@ def test_the_row_holds_what_is_common_once_and_then_the_rests() -> None:
 
 def test_groups_that_have_nothing_in_common_are_no_exception() -> None:
     apart = [([], [[1, 2, 3], [4, 5]]), ([7, 8], [[1], [2, 3, 4, 5]])]
-    found = prefixes(batch_of(apart))
+    found = all_of(batch_of(apart))
     assert found is not None
     assert found.tokens.tolist() == [[7, 8, 1, 2, 3, 4, 5, 1, 2, 3, 4, 5]]
     check_alike(tiny_policy(), batch_of(apart))
@@ -61,7 +65,7 @@ def test_groups_that_have_nothing_in_common_are_no_exception() -> None:
 
 
 def test_nothing_is_gained_where_nothing_is_repeated_or_padded() -> None:
-    assert prefixes(batch_of([([1, 2], [[3, 4]]), ([2, 1], [[4, 3]])])) is None
+    assert all_of(batch_of([([1, 2], [[3, 4]]), ([2, 1], [[4, 3]])])) is None
 
 
 def logprobs_and_gradients(policy: Policy, batch: TokenBatch) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -112,7 +116,7 @@ def test_it_is_really_used() -> None:
     logprobs_and_gradients(policy, batch_of(SHARED))
     with patch("posttrain.prefixes.TOKENS_OF_A_ROW", 1):
         logprobs_and_gradients(policy, batch_of(SHARED))
-    assert passed == [TOKENS_OF_A_ROW, 15]
+    assert passed == [TOKENS_OF_A_ROW, 10]  # without the last token of each of the five sequences
 
 
 def test_a_model_that_does_not_part_the_texts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

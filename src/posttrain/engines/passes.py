@@ -23,8 +23,10 @@ def read_prompts(policy: Policy, prompts: list[Tensor]) -> tuple[Tensor, Any, Te
         mask[row, longest - len(prompt) :] = 1
     tokens, mask = tokens.to(policy.device), mask.to(policy.device)
     cache = DynamicCache(config=policy.model.config)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    return read(policy, tokens, mask, positions, cache), cache, mask
+    positions, last = (mask.cumsum(1) - 1).clamp(min=0), torch.zeros_like(mask, dtype=torch.bool)
+    last[:, -1] = True
+    with policy.reading(last):
+        return read(policy, tokens, mask, positions, cache), cache, mask
 
 
 def read(policy: Policy, tokens: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:

@@ -143,7 +143,7 @@ def test_each_learnt_token_of_the_context_is_blended_with_the_guess_at_its_place
             expected[t] = (1 - blend) * table[row.tokens[t]] + blend * table[logits[t - 1].argmax()]
         changed = expected - table[row.tokens]
     found = contexts(policy, IntuitiveLikelihood(blend), row)
-    torch.testing.assert_close(found, expected, rtol=0, atol=ROUNDING)
+    torch.testing.assert_close(found, expected[:-1], rtol=0, atol=ROUNDING)  # nothing is predicted from the last one
     assert not found.requires_grad
     assert bool(changed.any()) == (blend > 0)
 
