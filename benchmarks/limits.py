@@ -20,7 +20,7 @@ from torch import nn
 from benchmarks.contestants.serving import Line
 from benchmarks.contestants.work import Work
 from benchmarks.models import SIZES, Size
-from posttrain.engines.packed import PackedLinear, can_be_packed
+from posttrain.engines.packed import Joint, can_be_packed
 
 TOKENS_PER_PASS = 16384
 """As many as this library sends through the model at a time."""
@@ -151,8 +151,8 @@ class Bench:
         layer = nn.Linear(product.k, product.n, bias=False, dtype=torch.bfloat16)
         if not can_be_packed(layer, torch.bfloat16):
             return self.seconds(product)
-        packed, inputs = PackedLinear(layer.weight, None), torch.randn(product.m, product.k).bfloat16()
-        return min(self.seconds(product), fastest(lambda: packed(inputs)) * product.count)
+        joint, inputs = Joint([layer], torch.bfloat16), torch.randn(product.m, product.k).bfloat16()
+        return min(self.seconds(product), fastest(lambda: joint.part(0, inputs)) * product.count)
 
     def reading(self, size_in_bytes: float) -> float:
         """Seconds to read that many bytes that lie side by side."""

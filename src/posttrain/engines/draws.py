@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from posttrain.token_logprobs import exp_
+
 BLOCK = 64
 """Tokens of a block. Between 32 and 128 it makes no difference; the two levels are equally long at 4,096 tokens."""
 
@@ -27,7 +29,7 @@ def sample(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor
     """
     tempered = logits if temperature in (0, 1) else logits / temperature
     greatest = tempered.amax(-1, keepdim=True)
-    masses = (tempered - greatest).exp_()
+    masses = exp_(tempered - greatest)
     if temperature == 0:
         token, total = tempered.argmax(-1, keepdim=True), masses.sum(-1, keepdim=True)
     else:

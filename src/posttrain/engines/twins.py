@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from posttrain.engines.packed import PackedLinear, can_be_packed
+from posttrain.engines.packed import Joint, PackedLinear, families
 from posttrain.policy import Policy
 
 
@@ -31,7 +31,7 @@ class Twin:
         self._source = policy
         self._made_of = _made_of(policy.model)
         self._filled: list[tuple[Tensor, Tensor]] = []
-        self._packed: list[PackedLinear] = []
+        self._packed: list[Joint] = []
         self.policy = policy
         if policy.autocast is not None and not any(map(is_parametrized, policy.model.modules())):
             self.policy = policy.around(self._cast_copy(policy.model, policy.autocast))
@@ -57,13 +57,16 @@ class Twin:
     def _cast_copy(self, model: Any, dtype: torch.dtype) -> Any:
         # What stands in the copy's memory beforehand is never copied in its own type. Of the rest only parameters are
         # cast: the frequencies of rotary positions are a buffer, and would lose their meaning.
-        cast = {p: nn.Parameter(p.detach().to(dtype), requires_grad=False) for p in model.parameters()}
-        linear = {m: (cast[m.weight], cast.get(m.bias)) for m in model.modules() if can_be_packed(m, dtype)}
-        packed = {m: PackedLinear(*weights) for m, weights in linear.items()}
+        joints = {tuple(family): Joint(family, dtype) for family in families(model, dtype)}
+        packed = {m: PackedLinear(joint, place) for family, joint in joints.items() for place, m in enumerate(family)}
+        pairs = [(ours, theirs) for m, one in packed.items() for ours, theirs in zip(one.parameters(), m.parameters())]
+        known = {theirs for _, theirs in pairs}
+        rest = [p for p in model.parameters() if p not in known]
+        pairs += [(nn.Parameter(p.detach().to(dtype), requires_grad=False), p) for p in rest]
+        cast = {theirs: ours for ours, theirs in pairs}
         copied = copy.deepcopy(model, {id(one): other for one, other in (*cast.items(), *packed.items())})
-        self._filled = [(other, one) for one, other in cast.items()]
-        self._filled += zip(copied.buffers(), model.buffers(), strict=True)
-        self._packed = list(packed.values())
+        self._filled = [*pairs, *zip(copied.buffers(), model.buffers(), strict=True)]
+        self._packed = list(joints.values())
         return copied
 
 

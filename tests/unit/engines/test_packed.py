@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from fixtures.models import tiny_policy
-from posttrain.engines.packed import PackedLinear, can_be_packed
+from posttrain.engines.packed import Joint, PackedLinear, can_be_packed
 from posttrain.engines.twins import Twin
 from posttrain.policy import Policy
 
@@ -18,12 +18,16 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def alone(layer: nn.Linear) -> PackedLinear:
+    return PackedLinear(Joint([layer], BFLOAT16), 0)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(1, 24), (5, 24), (2, 3, 24), (0, 24), (700, 24)])
 def test_they_are_those_of_the_layer(shape: tuple[int, ...], bias: bool) -> None:
     torch.manual_seed(0)
     layer, inputs = nn.Linear(24, 40, bias, dtype=BFLOAT16), torch.randn(shape).bfloat16()
-    packed = PackedLinear(layer.weight, layer.bias)
+    packed = alone(layer)
     expected = copy.deepcopy(layer).double()(inputs.double())
     assert packed(inputs).dtype is BFLOAT16
     torch.testing.assert_close(packed(inputs).double(), expected, rtol=1e-2, atol=1e-2)
@@ -32,13 +36,14 @@ def test_they_are_those_of_the_layer(shape: tuple[int, ...], bias: bool) -> None
 
 def test_it_takes_the_weights_of_now() -> None:
     layer, inputs = nn.Linear(24, 40, dtype=BFLOAT16), torch.randn(3, 24).bfloat16()
-    packed = PackedLinear(layer.weight, layer.bias)
+    packed = alone(layer)
     before = packed(inputs)
     with torch.no_grad():
         layer.weight.add_(1.0)
+        packed.weight.copy_(layer.weight)
     assert torch.equal(packed(inputs), before)
-    packed.pack()
-    assert torch.equal(packed(inputs), PackedLinear(layer.weight, layer.bias)(inputs))
+    packed._joint.pack()
+    assert torch.equal(packed(inputs), alone(layer)(inputs))
     assert not torch.equal(packed(inputs), before)
 
 
