@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 NUMBERS_PER_PIECE = {"cpu": 1 << 19}
 """2 MiB in float32."""
@@ -29,10 +28,11 @@ def by_pieces(quantity: Callable[..., Tensor], matrix: Tensor, beside: Sequence[
         beside: further tensors of n rows each.
 
     Returns:
-        Float["n"]; it has a first derivative only.
+        Float["n"].
 
     Raises:
-        RuntimeError: the quantity depends on something else that has a gradient, which would be lost.
+        RuntimeError: the quantity depends on something else that has a gradient, which would be lost; on the way back,
+            a second derivative is prepared for.
     """
     found: Tensor = _ByPieces.apply(matrix, quantity, *beside)  # type: ignore[no-untyped-call]
     return found
@@ -50,8 +50,9 @@ class _ByPieces(torch.autograd.Function):
         return torch.cat(values)
 
     @staticmethod
-    @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # the gradient that is computed here would not know what it came from
+            raise RuntimeError("quantities of logits have a first derivative only; a second one needs Forward.logits")
         matrix, *beside = context.saved_tensors
         of_matrix = torch.empty_like(matrix)
         for rows in _pieces(matrix):

@@ -12,6 +12,7 @@ ENGINE, DRAWS = "unit/engines/test_huggingface.py", "unit/engines/test_draws.py"
 DEMONSTRATIONS, UFT = "unit/rollouts/test_demonstrations.py", "reductions/test_uft.py"
 CUTS, ANNOTATE, PRUNING = "invariants/test_cuts.py", "unit/test_annotate.py", "reductions/test_pruning.py"
 PREFERENCE, ENTROPY = "unit/objectives/test_preference.py", "unit/selection/test_top_entropy.py"
+LAST_LAYER, PIECES, PACKED = "unit/test_last_layer.py", "unit/test_pieces.py", "unit/engines/test_packed.py"
 RAGGED, PREFIXES = "unit/test_ragged.py", "unit/test_prefixes.py"
 FAULTS, CLIPPED = "unit/selection/test_faults.py", "unit/objectives/test_clipped.py"
 
@@ -31,8 +32,8 @@ BUGS = [
     Bug(
         "shift by one",
         "forward.py",
-        "predicting[:, :-1] = self.positions[:, 1:]",
-        "predicting[:] = self.positions",
+        "return nn.functional.pad(self.positions[:, 1:], (0, 1))",
+        "return self.positions",
         (POLICY,),
     ),
     Bug(
@@ -52,7 +53,7 @@ BUGS = [
     Bug(
         "temperature ignored in training",
         "forward.py",
-        "return logits / self._temperature[rows, None].to(logits.dtype)",
+        "return logits / temperature[:, None].to(logits.dtype)",
         "return logits",
         (POLICY,),
     ),
@@ -174,6 +175,27 @@ BUGS = [
         "torch.cat([gathered(known, self.group), own], 2)",
         "torch.cat([torch.zeros_like(gathered(known, self.group)), own], 2)",
         (PREFIXES,),
+    ),
+    Bug(
+        "a feed-forward that leaves out a token that is read",
+        "last_layer.py",
+        "return torch.cat([places, others",
+        "return torch.cat([places[1:], others",
+        (LAST_LAYER,),
+    ),
+    Bug(
+        "pieces of a gradient in the wrong rows",
+        "pieces.py",
+        "torch.autograd.grad(values, piece, gradient[rows])",
+        "torch.autograd.grad(values, piece, gradient[: len(values)])",
+        (PIECES,),
+    ),
+    Bug(
+        "a part of a joint product for other inputs",
+        "engines/packed.py",
+        "inputs is not self._inputs or inputs._version != self._version or place",
+        "place",
+        (PACKED,),
     ),
 ]
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from fixtures.models import tiny_policy
-from posttrain.engines.packed import Joint, PackedLinear, can_be_packed
+from posttrain.engines.packed import Joint, PackedLinear, can_be_packed, families
 from posttrain.engines.twins import Twin
 from posttrain.policy import Policy
 
@@ -45,6 +45,66 @@ def test_it_takes_the_weights_of_now() -> None:
     packed._joint.pack()
     assert torch.equal(packed(inputs), alone(layer)(inputs))
     assert not torch.equal(packed(inputs), before)
+
+
+def family(*sizes: int) -> list[nn.Linear]:
+    """Layers of 24 inputs; every other one has a bias."""
+    torch.manual_seed(0)
+    return [nn.Linear(24, size, bias=place % 2 == 0, dtype=BFLOAT16) for place, size in enumerate(sizes)]
+
+
+def packed(layers: list[nn.Linear]) -> list[PackedLinear]:
+    joint = Joint(layers, BFLOAT16)
+    return [PackedLinear(joint, place) for place in range(len(layers))]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (0, 0, 1), (1,), (0, 1, 2, 0, 1, 2)])
+def test_siblings_compute_what_they_would_alone_whoever_is_asked_first(order: tuple[int, ...]) -> None:
+    layers, inputs = family(40, 8, 16), torch.randn(2, 3, 24).bfloat16()
+    together = packed(layers)
+    for place in order:
+        torch.testing.assert_close(together[place](inputs), alone(layers[place])(inputs), rtol=1e-2, atol=1e-2)
+
+
+def test_siblings_notice_that_their_inputs_are_others() -> None:
+    layers, inputs, others = family(40, 8), torch.randn(3, 24).bfloat16(), torch.randn(3, 24).bfloat16()
+    (first, second), expected = packed(layers), alone(layers[1])(others)
+    first(inputs)
+    assert torch.equal(second(others), expected)
+    assert torch.equal(first(inputs), alone(layers[0])(inputs))
+    inputs.copy_(others)
+    assert torch.equal(second(inputs), expected)
+    first(inputs)
+    with torch.no_grad():
+        second.weight.zero_()
+    second._joint.pack()
+    assert not (second(inputs) - (0 if second.bias is None else second.bias)).any()
+
+
+def test_a_joint_product_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    products, product = [], torch.ops.mkldnn._linear_pointwise
+    noting = lambda *given: products.append(given[0].shape) or product(*given)  # noqa: E731
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", noting)
+    layers, inputs = packed(family(40, 8, 16)), torch.randn(3, 24).bfloat16()
+    for layer in layers:
+        layer(inputs)
+    assert len(products) == 1
+
+
+def test_what_is_given_the_same_numbers_is_a_family() -> None:
+    model = tiny_policy().model
+    found = families(model, BFLOAT16)
+    # In each of the two layers queries, keys and values; gate and up; two outputs alone. And the head.
+    assert sorted(len(one) for one in found) == [1, 1, 1, 1, 1, 2, 2, 3, 3]
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    assert {layer for one in found for layer in one} == set(linear)
+    assert sum(len(one) for one in found) == len(linear)
+
+
+def test_layers_of_different_inputs_are_no_family() -> None:
+    module = nn.Module()
+    module.gate_proj, module.up_proj = nn.Linear(8, 8), nn.Linear(16, 8)
+    assert sorted(len(one) for one in families(module, BFLOAT16)) == [1, 1]
 
 
 class Scaled(nn.Linear):
