@@ -106,6 +106,11 @@ def by_log_softmax(logits: Tensor, tokens: Tensor) -> Tensor:
     return torch.log_softmax(logits, -1).gather(-1, tokens[:, None])[:, 0]
 
 
+def all_read(measured: Measured) -> Measured:
+    """The same with every token through all of the last layer."""
+    return instead(measured, "posttrain.last_layer.WORTH_LEAVING", put=2.0)
+
+
 def paired(name: str, with_it: Measured, without_it: Measured, rounds: int) -> dict[str, Any]:
     """Let both take turns."""
     with_it(), without_it()
@@ -136,6 +141,7 @@ def reinforced(auto: LocalRuntime, full: LocalRuntime, rounds: int) -> Iterator[
     step = seconds(dense, auto)
     apart = instead(step, "posttrain.forward.can_share", put=lambda model: False)
     yield paired("dense step: a group's common beginning passes once", step, apart, rounds)
+    yield paired("dense step: the last feed-forward leaves out what nobody reads", step, all_read(step), rounds)
     yield paired("dense step: bfloat16 products", step, seconds(dense, full), rounds)
 
 
@@ -150,8 +156,11 @@ def sampled(auto: LocalRuntime, full: LocalRuntime, rounds: int) -> Iterator[dic
     yield paired("sampling: a twin of the weights in bfloat16", call, as_it_is, rounds)
     yield paired("sampling: bfloat16 products", call, seconds(groups, full), rounds)
     few = work("sampling-100M-short")
-    as_they_lie = instead(seconds(few, auto), "posttrain.engines.twins.can_be_packed", put=lambda *layer: False)
+    as_they_lie = instead(seconds(few, auto), "posttrain.engines.packed.can_be_packed", put=lambda *layer: False)
     yield paired("sampling with 100M parameters: weights are packed", seconds(few, auto), as_they_lie, rounds)
+    single = instead(seconds(few, auto), "posttrain.engines.packed.SIBLINGS", put=())
+    name = "the same: queries, keys and values are one product, and so are gate and up"
+    yield paired(name, seconds(few, auto), single, rounds)
     drawn = "posttrain.engines.huggingface.sample"
     yield paired(
         "sampling: tokens are drawn in two levels", call, instead(call, drawn, put=by_one_cumulative_sum), rounds
@@ -172,6 +181,9 @@ def supervised(auto: LocalRuntime, full: LocalRuntime, rounds: int) -> Iterator[
     step = seconds(short, auto)
     yield paired("supervised step: bfloat16 products", step, seconds(short, full), rounds)
     yield paired("supervised step: passes of 8,192 tokens, not 1,024", step, in_small_passes(short, auto, 1024), rounds)
+    yield paired("supervised step: the last feed-forward leaves out what nobody reads", step, all_read(step), rounds)
+    powers = instead(step, "posttrain.token_logprobs.exp_", put=torch.exp_)
+    yield paired("supervised step: exponentials are powers of two", step, powers, rounds)
     keeping, leaving = elsewhere(short.name, keeps=True), elsewhere(short.name, keeps=False)
     yield paired("supervised step: freed memory is kept", keeping, leaving, rounds)
     compiled = local_runtime("auto", layers="compiled")
@@ -186,7 +198,9 @@ def supervised(auto: LocalRuntime, full: LocalRuntime, rounds: int) -> Iterator[
     name = f"with a vocabulary of {LARGE_VOCABULARY:,}"
     yield paired(f"{name}: a gradient that reads the vocabulary once", step, whole, rounds)
     chunked = instead(step, "posttrain.forward.LOGITS_HELD", put=0)
-    yield paired(f"{name}: logits are held up to 128 MiB, not computed twice", step, chunked, rounds)
+    yield paired(f"{name}: logits are held up to 64 MiB, not computed twice", step, chunked, rounds)
+    at_once = instead(step, "posttrain.pieces.NUMBERS_PER_PIECE", put={})
+    yield paired(f"{name}: quantities of logits are computed in pieces", step, at_once, rounds)
 
 
 class OfItself:

@@ -1,11 +1,12 @@
 """How fast a work could be at most: its matrix products counted, and timed on this machine at their own shapes.
 
-A step needs the products of its passes, forwards and, where there is a gradient, twice more backwards; sampling runs
-each prompt once and then one token per row and turn, and has to read the weights in every turn; an update reads and
-writes the optimiser's numbers. Each product is timed alone, at its own shape, in float32 and in bfloat16, and the
-faster counts, in turns of sampling with packed weights as well; each read is timed at its own size. Norms, activations,
-rotations, softmax, random numbers, padding, text and rewards are counted as nothing, so that no program of these
-products can be faster than what is found here.
+A step needs the products of its passes, forwards and, where there is a gradient, twice more backwards; of tokens that
+the sequences of a group have in common once, of the last token of a sequence never, and of the last layer, but for keys
+and values, at tokens only that something is predicted from. Sampling runs each prompt once and then one token per row
+and turn, and has to read the weights in every turn; an update reads and writes the optimiser's numbers. Each product is
+timed alone, at its own shape, in float32 and in bfloat16, and the faster counts, in turns of sampling with packed
+weights as well; each read is timed at its own size. Norms, activations, rotations, softmax, random numbers, padding,
+text and rewards are counted as nothing, so that no program of these products can be faster than what is found here.
 """
 
 from __future__ import annotations
@@ -72,27 +73,36 @@ class Needed:
 
 def needed(work: Work, size: Size) -> Needed:
     """Count the work's products and bytes."""
-    length = work.prompt_tokens + work.completion_tokens
-    trained = 0 if work.kind == "sampling" else work.live_groups * work.completions if work.live_groups else work.rows
     products: list[Product] = []
+    trained = 0 if work.kind == "sampling" else work.live_groups or work.prompts
     if trained:
-        passes = -(-trained * length // TOKENS_PER_PASS)
-        predicted = trained * work.completion_tokens
-        products += with_gradient(layers(size, trained * length // passes, passes))
-        products += with_gradient([Product(predicted // passes, size.width, size.vocabulary, passes)])
-        products += with_gradient(attention(size, trained, length, length, share=0.5))
+        products += with_gradient(training(work, size, trained))
     turns, written = [], work.completion_tokens - work.hint_tokens
+    start = work.prompt_tokens + work.hint_tokens
     if work.sampled_tokens:
-        start = work.prompt_tokens + work.hint_tokens
-        products += layers(size, work.prompts * start, 1) + attention(size, work.prompts, start, start, share=0.5)
-        turns = layers(size, work.rows, written - 1)
+        products += layers(size, work.prompts * start, work.prompts, 1)
+        products += attention(size, work.prompts, start, start, 0.5, size.layers - 1)
+        turns = layers(size, work.rows, work.rows, written - 1)
         turns += [Product(work.rows, size.width, size.vocabulary, written - 1)]
     weights = size.layers * sum(k * n for k, n in matrices(size)) + size.vocabulary * size.width
     # Rows of a prompt share its keys and values; of their own they have half of what they come to, on average.
-    before = work.prompts * (work.prompt_tokens + work.hint_tokens)
-    remembered = (before + work.rows * (written // 2)) * size.layers * 2 * key_value_width(size)
+    remembered = (work.prompts * start + work.rows * (written // 2)) * size.layers * 2 * key_value_width(size)
     update = BYTES_PER_UPDATE * weights if trained else 0
     return Needed(products, turns, BYTES_PER_WEIGHT * (weights + remembered), written - 1 if turns else 0, update)
+
+
+def training(work: Work, size: Size, groups: int) -> list[Product]:
+    """The forward products of an update on that many groups of sequences with a common beginning."""
+    common, own = work.prompt_tokens + work.hint_tokens, work.completion_tokens - work.hint_tokens - 1
+    rows, whole = groups * work.completions, common + own
+    passed, read = groups * common + rows * own, groups * (1 + work.hint_tokens) + rows * own
+    passes = -(-passed // TOKENS_PER_PASS)
+    return [
+        *layers(size, passed // passes, read // passes, passes),
+        Product(read // passes, size.width, size.vocabulary, passes),
+        *attention(size, groups, common, common, 0.5, size.layers - 1),
+        *attention(size, rows, own, whole, (common + own / 2) / whole, size.layers),
+    ]
 
 
 def key_value_width(size: Size) -> int:
@@ -101,22 +111,23 @@ def key_value_width(size: Size) -> int:
 
 
 def matrices(size: Size) -> list[tuple[int, int]]:
-    """Inputs and outputs of a layer's matrices."""
+    """Inputs and outputs of a layer's matrices, those side by side that are given the same numbers."""
     wide, narrow = size.width, key_value_width(size)
-    return (
-        [(wide, wide), (wide, narrow), (wide, narrow), (wide, wide)] + [(wide, size.inner)] * 2 + [(size.inner, wide)]
-    )
+    return [(wide, wide + 2 * narrow), (wide, wide), (wide, 2 * size.inner), (size.inner, wide)]
 
 
-def layers(size: Size, tokens: int, count: float) -> list[Product]:
-    """The products of all layers with that many tokens, ``count`` times."""
-    return [Product(tokens, k, n, count * size.layers) for k, n in matrices(size)]
+def layers(size: Size, tokens: int, read: int, count: float) -> list[Product]:
+    """The products of all layers with that many tokens, ``count`` times; ``read`` of them are of use after the last."""
+    (wide, _), *others = matrices(size)
+    last = [Product(tokens, wide, 2 * key_value_width(size), count)]
+    last += [Product(read, k, n, count) for k, n in ((wide, wide), *others)]
+    return [*(Product(tokens, k, n, count * (size.layers - 1)) for k, n in matrices(size)), *last]
 
 
-def attention(size: Size, rows: int, queries: int, keys: int, share: float) -> list[Product]:
-    """Scores and mixtures of all heads and layers; a batch holds the heads of as many rows as fit into a pass."""
+def attention(size: Size, rows: int, queries: int, keys: int, share: float, layers: int) -> list[Product]:
+    """Scores and mixtures of all heads; a batch holds the heads of as many rows as fit into a pass."""
     at_once = max(1, min(rows, TOKENS_PER_PASS // queries))
-    batch, width, count = at_once * size.heads, size.width // size.heads, size.layers * rows / at_once
+    batch, width, count = at_once * size.heads, size.width // size.heads, layers * rows / at_once
     return [Product(queries, width, keys, count, batch, share), Product(queries, keys, width, count, batch, share)]
 
 

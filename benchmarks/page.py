@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.elsewhere import elsewhere, rate
 from benchmarks.sections import decisions, gpu, growth, memory, read, spent
 from benchmarks.works import ENTRIES
 
@@ -77,7 +78,7 @@ def page_text() -> str:
     for kind, (title, what) in KINDS.items():
         own = [one for one in found if one["work"]["name"].startswith(kind + "-")]
         parts += [f"## {title}", "", what, "", *(works(own) if own else ["Not measured yet."]), ""]
-    parts += unreached(found)
+    parts += [*unreached(found), *elsewhere(found, RESULTS / "elsewhere")]
     parts += [line for section in (spent, growth, memory, decisions, gpu) for line in section(RESULTS)]
     parts += [*settings(found), *machines(found)]
     return "\n".join(parts)
@@ -126,11 +127,10 @@ def unreached(found: Sequence[Mapping[str, Any]]) -> list[str]:
     lines += ["| work | wanted | measured | most | operations | rate of the products |", "|---|---|---|---|---|---|"]
     for one in missed:
         least, theirs = one["least"], median(one, one["peer"])
-        products = least["passes"] + least["turns"]
         lines.append(
             f"| {one['work']['name']} | {one['wanted']:g} | {one['ratio']['median']:.2f} | "
             f"{theirs / least['seconds']:.1f} | {least['operations'] / 1e9:,.0f} GFLOP | "
-            f"{least['operations'] / products / 1e9:,.0f} GFLOP/s |"
+            f"{rate(one) / 1e9:,.0f} GFLOP/s |"
         )
     return [*lines, ""]
 

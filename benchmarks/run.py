@@ -54,8 +54,6 @@ def measure(entry: Entry, repetitions: int, threads: int) -> dict[str, Any]:
     orders = {OURS: order(work, threads, ours), other: order(work, threads, theirs)}
     began = time.monotonic()
     turns = take_turns(orders, repetitions)
-    with running(LIMITS, order(work, threads, {})) as limits:
-        least = limits.measure()
     return {
         "work": json.loads(work.to_json()),
         "tokens": work.tokens,
@@ -64,10 +62,16 @@ def measure(entry: Entry, repetitions: int, threads: int) -> dict[str, Any]:
         "contestants": {name: one.to_json() for name, one in turns.items()},
         "ratio": ratios(turns[OURS.name].seconds, turns[other.name].seconds),
         "processor_ratio": ratios(turns[OURS.name].processor_seconds, turns[other.name].processor_seconds),
-        "least": least,
+        "least": least(work, threads),
         "busy": busy(turns, threads),
         "took": round(time.monotonic() - began),
     }
+
+
+def least(work: Work, threads: int) -> Mapping[str, float]:
+    """What the machine itself needs for the work; see ``limits.py``."""
+    with running(LIMITS, order(work, threads, {})) as limits:
+        return limits.measure()
 
 
 def busy(turns: Mapping[str, Turns], threads: int) -> float:
@@ -106,6 +110,16 @@ def compete(entries: Sequence[Entry], repetitions: int, cores: Sequence[int]) ->
     return failed
 
 
+def count_limits(entries: Sequence[Entry], threads: int) -> None:
+    """Take the least times of stored works anew."""
+    for entry in entries:
+        file = RESULTS / f"{entry.work.name}.json"
+        if file.exists():
+            found = {**json.loads(file.read_text()), "least": least(entry.work, threads)}
+            file.write_text(json.dumps(found, indent=1) + "\n")
+            print(f"{entry.work.name:22s} least {found['least']['seconds']:.2f} s", flush=True)
+
+
 def look_for_settings(entries: Sequence[Entry], threads: int) -> None:
     """Try everybody's candidates."""
 
@@ -128,6 +142,7 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, help="of each contestant (5; with --quick 3)")
     parser.add_argument("--cores", default="0", help="the processor cores that may be used, as in 0,1 (0)")
     parser.add_argument("--tune", action="store_true", help="look for everybody's fastest settings instead")
+    parser.add_argument("--limits", action="store_true", help="take only the least times of stored works anew")
     asked = parser.parse_args()
     cores = sorted(int(core) for core in asked.cores.split(","))
     os.sched_setaffinity(0, cores)
@@ -135,6 +150,10 @@ def main() -> int:
     entries = [e for e in entries if not asked.names or e.work.name.startswith(tuple(asked.names))]
     if asked.tune:
         look_for_settings(entries, len(cores))
+        return 0
+    if asked.limits:
+        count_limits(entries, len(cores))
+        write_page()
         return 0
     failed = compete(entries, asked.repetitions or (3 if asked.quick else 5), cores)
     write_page()

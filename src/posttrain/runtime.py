@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from posttrain.errors import UserError
 from posttrain.heap import keep_freed_memory
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -54,7 +55,13 @@ def local_runtime(precision: Precision = "auto", device: str | None = None, laye
     ``auto`` computes in bfloat16 where the hardware multiplies it: on a GPU that has it, on a CPU with AMX
     tiles or AVX-512 BF16. Elsewhere it computes in float32. Weights and optimiser state are float32 in every case.
     On a CPU the process keeps the memory that it frees (:func:`posttrain.heap.keep_freed_memory`).
+
+    Raises:
+        UserError: there is no such precision, or no such kind of layers.
     """
+    for name, word, words in (("precision", precision, Precision), ("layers", layers, Layers)):
+        if word not in get_args(words):
+            raise UserError(f"{name} cannot be {word!r}; choose one of {', '.join(get_args(words))}")
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if precision == "auto":
         multiplies = _gpu_multiplies_bfloat16 if chosen.type == "cuda" else _cpu_multiplies_bfloat16

@@ -9,6 +9,7 @@ from benchmarks.models import Size
 SIZE = Size("toy", width=8, inner=16, layers=3, heads=2, key_value_heads=1, vocabulary=32)
 LAYER = 2 * 8 * 8 + 2 * 8 * 4 + 3 * 8 * 16
 """Weights of a layer's matrices: queries and output, keys and values of half the width, three of the inner layer."""
+KEYS_AND_VALUES = 2 * 8 * 4
 SUPERVISED = Work("sft", "sft", "toy", 32, 6, 4, 5)
 REINFORCED = Work("grpo", "grpo", "toy", 32, 6, 4, 5, 2, live_groups=5)
 
@@ -18,13 +19,21 @@ def operations(products):
 
 
 def test_a_supervised_step():
+    """Five sequences of 6 + 4 tokens: 9 of each pass, and 4 of them predict."""
     counted = needed(SUPERVISED, SIZE)
-    layers, head = 2 * 50 * 3 * LAYER, 2 * 20 * 8 * 32
-    attention = 2 * 5 * 2 * 3 * (10 * 4 * 10 + 10 * 10 * 4) / 2
-    assert operations(counted.products) == pytest.approx(3 * (layers + head + attention))
+    before, last = 2 * 45 * 2 * LAYER, 2 * (45 * KEYS_AND_VALUES + 20 * (LAYER - KEYS_AND_VALUES))
+    head = 2 * 20 * 8 * 32
+    of_prompts = 2 * 5 * 2 * 2 * (6 * 4 * 6) * 2 / 2  # in the last layer nobody reads what prompts attend to
+    of_rests = 2 * 5 * 2 * 3 * (3 * 4 * 9) * 2 * (6 + 3 / 2) / 9
+    assert operations(counted.products) == pytest.approx(3 * (before + last + head + of_prompts + of_rests))
     assert counted.turns == []
     assert counted.turns_count == 0
     assert counted.update_bytes == BYTES_PER_UPDATE * (3 * LAYER + 32 * 8)
+
+
+def prefill(prompts):
+    of_layers = 2 * prompts * (6 * 2 * LAYER + 6 * KEYS_AND_VALUES + LAYER - KEYS_AND_VALUES)
+    return of_layers + 2 * prompts * 2 * 2 * (6 * 4 * 6) * 2 / 2
 
 
 def test_a_reinforced_step_samples_and_learns_from_live_groups_only():
@@ -32,8 +41,12 @@ def test_a_reinforced_step_samples_and_learns_from_live_groups_only():
     assert dense.turns_count == 3
     assert operations(dense.turns) == 3 * 2 * 10 * (3 * LAYER + 8 * 32)
     sparse = needed(Work("grpo", "grpo", "toy", 32, 6, 4, 5, 2, live_groups=1), SIZE)
-    prefill = 2 * 30 * 3 * LAYER + 2 * 5 * 2 * 3 * (6 * 4 * 6) * 2 / 2
-    assert operations(dense.products) - prefill == pytest.approx(5 * (operations(sparse.products) - prefill))
+    of_dense, of_sparse = (operations(counted.products) - prefill(5) for counted in (dense, sparse))
+    assert of_dense == pytest.approx(5 * of_sparse)
+    # A group's 6 tokens pass once and 3 of each of two completions; from the last of the 6 and from the 3 is predicted.
+    of_layers = 2 * (12 * 2 * LAYER + 12 * KEYS_AND_VALUES + 7 * (LAYER - KEYS_AND_VALUES)) + 2 * 7 * 8 * 32
+    of_attention = 2 * 2 * 2 * (6 * 4 * 6) * 2 / 2 + 2 * 2 * 2 * 3 * (3 * 4 * 9) * 2 * (6 + 3 / 2) / 9
+    assert of_sparse == pytest.approx(3 * (of_layers + of_attention))
 
 
 def test_sampling_alone_updates_nothing():
