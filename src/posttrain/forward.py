@@ -19,19 +19,18 @@ from posttrain.errors import UserError
 from posttrain.pieces import by_pieces
 from posttrain.policy import Policy, autocast
 from posttrain.prefixes import Prefixes, can_share, prefixes
+from posttrain.projected import entropy, of_both, of_logits, tempered, untempered
 from posttrain.token_logprobs import token_logprobs
 from posttrain.types import Origin, TokenBatch
 
 LOGITS_HELD = 1 << 25
-"""Numbers of [positions x vocabulary], at most, in a pass that holds its logits in the type of the head's product: 64
-MiB in bfloat16. Beyond, the head runs in chunks, and in the backward pass again."""
+"""Numbers of [positions x vocabulary], at most, in a pass that holds what its head projects, in the type of products:
+64 MiB in bfloat16, 128 in float32. Beyond, the head runs in chunks, and in the backward pass again."""
 LOGITS_AT_ONCE = {"cpu": 1 << 23}
 """Numbers in such a chunk."""
 LOGITS_AT_ONCE_ELSEWHERE = 1 << 25
 POSITIONS_AT_ONCE = 256
 """Positions of a chunk, at least, however large the vocabulary: every chunk adds a gradient of the whole head."""
-
-_Of = Callable[[Tensor, Tensor], Tensor]
 
 
 class Forward:
@@ -83,7 +82,7 @@ class Forward:
     @cached_property
     def entropy(self) -> Tensor:
         """Float["b l"]: entropy in nats of each token's predictive distribution; 0 outside ``positions``."""
-        return self.at_logits(_entropy)
+        return self.at_logits(entropy)
 
     @cached_property
     def values(self) -> Tensor:
@@ -157,7 +156,7 @@ class Forward:
         Returns:
             Float["b l"], 0 outside ``positions``.
         """
-        return self._scatter(partial(_of_logits, quantity, self._tempered_logits))
+        return self._scatter(partial(of_logits, quantity, self._tempered_logits))
 
     def against(self, name: str, quantity: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Like :meth:`at_logits`, for a quantity of two distributions.
@@ -167,7 +166,7 @@ class Forward:
             quantity: (Float["n v"] tempered logits, Float["n v"] the frozen policy's) -> Float["n"].
         """
         other = self._under(name)
-        return self._scatter(partial(_of_both, quantity, self._tempered_logits, other._tempered_logits), other)
+        return self._scatter(partial(of_both, quantity, self._tempered_logits, other._tempered_logits), other)
 
     def _under(self, name: str) -> Forward:
         if name not in self._others:
@@ -265,9 +264,7 @@ class Forward:
     @cached_property
     def _tempered_logits(self) -> Callable[[Tensor, Tensor], Tensor]:
         """What makes tempered logits of what the head projects, and of temperatures."""
-        # It knows nothing of this view: backward passes hold it, and they would hold each other until the program looks
-        # for cycles.
-        return partial(_tempered, self.policy) if self._tempered else partial(_untempered, self.policy)
+        return partial(tempered, self.policy.finished) if self._tempered else partial(untempered, self.policy.finished)
 
     @cached_property
     def _projected(self) -> Tensor:
@@ -300,27 +297,3 @@ class Forward:
                 values = torch.cat([checkpoint(of, chunk, use_reentrant=False) for chunk in chunks])
             out = torch.zeros(self.positions.shape, dtype=values.dtype, device=values.device)
             return out.masked_scatter(self.positions, values)
-
-
-def _tempered(policy: Policy, projected: Tensor, temperature: Tensor) -> Tensor:
-    logits = policy.finished(projected)
-    return logits / temperature[:, None].to(logits.dtype)
-
-
-def _untempered(policy: Policy, projected: Tensor, _: Tensor) -> Tensor:
-    return policy.finished(projected)
-
-
-def _of_logits(quantity: _Of, logits: _Of, projected: Tensor, temperature: Tensor, tokens: Tensor) -> Tensor:
-    return quantity(logits(projected, temperature), tokens)
-
-
-def _of_both(
-    quantity: _Of, logits: _Of, others: _Of, projected: Tensor, temperature: Tensor, _: Tensor, theirs: Tensor
-) -> Tensor:
-    return quantity(logits(projected, temperature), others(theirs, temperature))
-
-
-def _entropy(logits: Tensor, tokens: Tensor) -> Tensor:
-    logprobs = torch.log_softmax(logits, -1)
-    return -(logprobs.exp() * logprobs).sum(-1)

@@ -36,21 +36,26 @@ def feed_forward_of(model: Any) -> nn.Module | None:
     return None if layers is None else layers[-1]._modules.get(FEED_FORWARD)
 
 
-def reads_each_token_alone(model: Any) -> bool:
-    """Whether the last layer has a feed-forward that makes the same of a token, whatever stands around it.
+def at_tokens_of(model: Any) -> AtTokens | None:
+    """How to leave tokens out of a model's last feed-forward, or ``None`` if the states of others would be others then.
 
-    Measured once: if routing, or anything else, let it depend on other tokens, those could not be left out.
+    That is measured once, with the weights as they are: it would be wrong for a layer that mixes tokens behind its
+    feed-forward, for one whose feed-forward is another's as well, and for one that is told more than states.
     """
     module = feed_forward_of(model)
     if module is None:
-        return False
-    width, parameter = model.get_input_embeddings().embedding_dim, next(model.parameters())
-    states = torch.linspace(-1, 1, 4 * width, device=parameter.device).to(parameter.dtype).view(1, 4, width)
-    chosen = torch.tensor([2, 0], device=parameter.device)
+        return None
+    tokens = torch.arange(6, device=next(model.parameters()).device)[None] % int(model.config.vocab_size)
+    read = torch.tensor([[False, False, True, False, False, True]], device=tokens.device)
     with torch.no_grad():
-        whole, some = module(states), module(states[:, chosen])
-    alike = isinstance(whole, Tensor) and whole.shape == states.shape
-    return alike and bool(torch.allclose(whole[:, chosen], some, rtol=1e-3, atol=1e-3))
+        try:
+            whole = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+            with AtTokens(module, multiple=1)(read):
+                found = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
+            return None
+    alike = torch.allclose(found[read], whole[read], rtol=1e-3, atol=1e-3)
+    return AtTokens(module) if alike else None
 
 
 class AtTokens:
@@ -60,10 +65,13 @@ class AtTokens:
 
     Args:
         module: makes the same of a token, whatever stands around it.
+        multiple: of which the number of tokens shall be one.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, multiple: int = TOKENS) -> None:
         self.module = module
+        self._multiple = multiple
+        self._read: Tensor | None = None
         self._chosen: Tensor | None = None
 
     @contextmanager
@@ -71,30 +79,33 @@ class AtTokens:
         """Inside, the module is asked about no other tokens than these, Bool["b l"], in the shape of its input.
 
         Raises:
-            RuntimeError: inside another of these.
+            RuntimeError: inside another of these; inside, for an input of another shape.
         """
-        if self._chosen is not None:
+        if isinstance(getattr(self.module.__dict__.get("forward"), "__self__", None), AtTokens):
             raise RuntimeError("a pass of a model was begun inside another one, which reads other tokens")
-        chosen = _rounded(read.flatten())
-        if len(chosen) > (1 - WORTH_LEAVING) * read.numel() or "forward" in self.module.__dict__:
+        flat = read.flatten()
+        chosen = _rounded(flat, self._multiple)
+        if len(chosen) > (1 - WORTH_LEAVING) * len(flat) or "forward" in self.module.__dict__:
             yield
             return
-        self._chosen = chosen
+        self._read, self._chosen = flat, chosen
         self.module.__dict__["forward"] = self._forward
         try:
             yield
         finally:
             del self.module.__dict__["forward"]
-            self._chosen = None
+            self._read = self._chosen = None
 
     def _forward(self, states: Tensor) -> Tensor:
-        assert self._chosen is not None
         flat = states.flatten(0, -2)
+        # Compared with a tensor: a number would be another one for every batch, and compiled layers compiled anew.
+        if self._chosen is None or self._read is None or len(flat) != len(self._read):
+            raise RuntimeError("the last feed-forward is given another number of tokens than pass the model")
         made: Tensor = type(self.module).forward(self.module, flat.index_select(0, self._chosen)[None])[0]
         return made.new_zeros(len(flat), made.shape[1]).index_copy(0, self._chosen, made).view(states.shape)
 
 
-def _rounded(read: Tensor) -> Tensor:
+def _rounded(read: Tensor, multiple: int) -> Tensor:
     """Int["n"]: the places that are read, and as many others as there are to make n a multiple."""
     places, others = read.nonzero()[:, 0], (~read).nonzero()[:, 0]
-    return torch.cat([places, others[: -len(places) % TOKENS]])
+    return torch.cat([places, others[: -len(places) % multiple]])

@@ -32,7 +32,7 @@ def by_pieces(quantity: Callable[..., Tensor], matrix: Tensor, beside: Sequence[
 
     Raises:
         RuntimeError: the quantity depends on something else that has a gradient, which would be lost; on the way back,
-            a second derivative is prepared for.
+            a second derivative is prepared for, or it does not depend on the matrix.
     """
     found: Tensor = _ByPieces.apply(matrix, quantity, *beside)  # type: ignore[no-untyped-call]
     return found

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from posttrain.errors import UserError
-from posttrain.last_layer import AtTokens, feed_forward_of, reads_each_token_alone
+from posttrain.last_layer import AtTokens, at_tokens_of, feed_forward_of
 from posttrain.text import Text
 
 FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm")
@@ -47,9 +47,8 @@ class Policy:
         self.tokens_differentiated = 0
         if getattr(model.config, "max_position_embeddings", None) is None:  # Bloom, MPT
             raise UserError(f"{type(model).__name__} is not supported: its config states no max_position_embeddings")
-        module = feed_forward_of(model)
-        self._at_tokens = AtTokens(module) if module is not None and reads_each_token_alone(model) else None
         self._check_head()
+        self._at_tokens = at_tokens_of(model)
 
     @property
     def device(self) -> torch.device:
@@ -99,8 +98,9 @@ class Policy:
         """The same policy, without heads, around another state of its model; the head is known to be right."""
         other = copy.copy(self)
         other.model, other.heads, other.training_pass = model, {}, nullcontext
-        module = feed_forward_of(model)
-        other._at_tokens = None if module is None or self._at_tokens is None else AtTokens(module)
+        module, known = feed_forward_of(model), self._at_tokens
+        measured = module is not None and known is not None and known.module is feed_forward_of(self.model)
+        other._at_tokens = AtTokens(module) if module is not None and measured else None
         return other
 
     def reading(self, read: Tensor) -> AbstractContextManager[None]:

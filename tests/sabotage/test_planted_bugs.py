@@ -52,7 +52,7 @@ BUGS = [
     ),
     Bug(
         "temperature ignored in training",
-        "forward.py",
+        "projected.py",
         "return logits / temperature[:, None].to(logits.dtype)",
         "return logits",
         (POLICY,),
@@ -193,7 +193,7 @@ BUGS = [
     Bug(
         "a part of a joint product for other inputs",
         "engines/packed.py",
-        "inputs is not self._inputs or inputs._version != self._version or place",
+        "inputs is not self._inputs or version != self._version or place",
         "place",
         (PACKED,),
     ),

@@ -95,6 +95,20 @@ def test_so_they_are_where_sequences_begin_alike(traced_policy: Policy) -> None:
     check_alike(traced_policy, batch_of([9, 8, 6], common=5))
 
 
+def test_so_they_are_where_the_last_layer_leaves_out_tokens(traced_policy: Policy) -> None:
+    programs = set()
+    for lengths in ([140, 139], [110, 100], [90, 90, 90]):
+        batch = batch_of(lengths)
+        positions = batch.attention_mask.bool()
+        positions[:, :50] = False
+        with patch.object(traced_policy, "training_pass", nullcontext):
+            plain = Forward(traced_policy, batch, positions).logprobs
+        torch.testing.assert_close(Forward(traced_policy, batch, positions).logprobs, plain, rtol=0, atol=FLOAT32_MODEL)
+        programs.add(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+    # Short sequences are read in one block, which is another program, and no more are made for other batches.
+    assert len(programs) <= 2
+
+
 def test_so_they_are_under_an_adapter_and_after_it_is_merged(traced_policy: Policy) -> None:
     adapter = Lora(targets=("q_proj",)).attach(traced_policy, 0, {})
     for parameter in traced_policy.trainable():  # one half of an adapter begins at zero

@@ -51,17 +51,24 @@ class Joint:
     def part(self, place: int, inputs: Tensor) -> Tensor:
         """Float["... i"] -> Float["... o"], what the layer at this place makes of them.
 
-        The others' parts wait until these are asked for the very same inputs, once.
+        The others' parts wait until these are asked for the very same inputs, once; so one thread may ask at a time.
         """
-        if inputs is not self._inputs or inputs._version != self._version or place not in self._waiting:
-            product = torch.ops.mkldnn._linear_pointwise
-            whole: Tensor = product(inputs.to(self._weight.dtype), self._packed, self._bias, "none", [], "")
-            self._inputs, self._version = inputs, inputs._version
-            self._waiting = dict(enumerate(torch.split(whole, self._sizes, -1)))
+        if len(self._sizes) == 1:
+            return self._whole(inputs)
+        version = 0 if inputs.is_inference() else inputs._version  # tensors of inference have none
+        if inputs is not self._inputs or version != self._version or place not in self._waiting:
+            self._inputs, self._version = inputs, version
+            self._waiting = dict(enumerate(torch.split(self._whole(inputs), self._sizes, -1)))
         found = self._waiting.pop(place)
         if not self._waiting:
             self._inputs = None
         return found
+
+    def _whole(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = torch.ops.mkldnn._linear_pointwise(
+            inputs.to(self._weight.dtype), self._packed, self._bias, "none", [], ""
+        )
+        return outputs
 
 
 class PackedLinear(nn.Module):
@@ -88,8 +95,9 @@ def families(model: nn.Module, dtype: torch.dtype) -> list[list[nn.Linear]]:
     for module in model.modules():
         for names in SIBLINGS:
             siblings = [child for name in names if (child := module._modules.get(name)) is not None]
-            if len(siblings) == len(names) and all(can_be_packed(child, dtype) for child in siblings):
-                found += [cast(list[nn.Linear], siblings)] * (len({child.in_features for child in siblings}) == 1)
+            packed = len(siblings) == len(names) and all(can_be_packed(child, dtype) for child in siblings)
+            if packed and len({child.in_features for child in siblings}) == 1:
+                found.append(cast(list[nn.Linear], siblings))
     together = {layer for family in found for layer in family}
     alone = [m for m in model.modules() if can_be_packed(m, dtype) and m not in together]
     return [*found, *([cast(nn.Linear, layer)] for layer in alone)]

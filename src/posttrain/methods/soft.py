@@ -12,7 +12,7 @@ layers), learning rate 2e-5 with a cosine. Our readings: batches of 32 accumulat
 the paper does not state is as in the usual trainer (no warm-up, no weight decay, betas 0.9 and 0.999, gradients cut
 at 1.0).
 
-Reductions: the last layer as the only exit is ``sft``, to the last bit. Not here: SortedNet's draw of one exit per step
+Reductions: the last layer as the only exit is ``sft``, up to rounding. Not here: SortedNet's draw of one exit per step
 instead of the mean.
 """
 

@@ -120,6 +120,6 @@ class AverageOverExits:
             UserError: the model lacks one of the exits.
         """
         depths = self.exits(len(forward.layers) - 1)
-        # Not a sum that starts from 0: a single exit gives the objective's own numbers to the last bit.
+        # Not a sum that starts from 0: a single exit gives the objective's own numbers.
         first, *others = (self.objective(forward.at_exit(depth), batch) for depth in depths)
         return sum(others, first) / len(depths)

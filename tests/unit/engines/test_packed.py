@@ -81,6 +81,15 @@ def test_siblings_notice_that_their_inputs_are_others() -> None:
     assert not (second(inputs) - (0 if second.bias is None else second.bias)).any()
 
 
+def test_they_are_made_under_inference_mode() -> None:
+    layers = family(40, 8)
+    with torch.inference_mode():
+        inputs = torch.randn(3, 24).bfloat16()
+        together = packed(layers)
+        for one, layer in zip(together, layers):
+            assert torch.equal(one(inputs), alone(layer)(inputs))
+
+
 def test_a_joint_product_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     products, product = [], torch.ops.mkldnn._linear_pointwise
     noting = lambda *given: products.append(given[0].shape) or product(*given)  # noqa: E731
