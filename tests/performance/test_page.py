@@ -52,3 +52,14 @@ def test_an_axis_that_reads_a_file_says_how_long_that_took(tmp_path, monkeypatch
     assert "| | seconds | × | memory, MiB |\n|---|---|---|---|\n| 1 | 0.100 | 1.00 | 500 |\n" in text
     assert "| memory, MiB | reading, s | looking whether all fit, s |\n|---|---|---|---|---|---|\n" in text
     assert "| 1,000 | 0.100 | 1.00 | 500 | 1.5 | 20.0 |\n" in text
+
+
+def test_what_another_processor_gave_stands_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    (tmp_path / "sft-1M-short.json").write_text(json.dumps(RESULT))
+    assert "another processor" not in page.page_text()
+    (tmp_path / "elsewhere").mkdir()
+    there = {"ratio": {"median": 3.0, "least": 2.9, "most": 3.1}, "least": {**RESULT["least"], "passes": 0.1}}
+    (tmp_path / "elsewhere" / "sft-1M-short.json").write_text(json.dumps({**RESULT, **there}))
+    row = "| sft-1M-short | 4 | **2.00** [1.50, 2.50] | 300 GFLOP/s | **3.00** [2.90, 3.10] | 600 GFLOP/s |"
+    assert row in page.page_text()
