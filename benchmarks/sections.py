@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def spent(results: Path) -> list[str]:
             f"| {one['name']} | {one['seconds']['median']:.2f} s | {one['products']:.0%} | {one['attention']:.0%} | "
             f"{one['others']:.0%} | {rest:.0%} | {one['operations']:,} | {one['bytes'] / 1e9:.1f} GB |"
         )
-    return [*lines, ""]
+    return [*lines, "", at_commit(read(file)["machine"]), ""]
 
 
 def growth(results: Path) -> list[str]:
@@ -64,7 +65,8 @@ def growth(results: Path) -> list[str]:
             for one in axis["rows"]
         ]
         lines.append("")
-    return lines
+    known = [axis["machine"] for axis in read(file).values() if "machine" in axis]
+    return [*lines, at_commit(*known), ""] if known else lines
 
 
 def memory(results: Path) -> list[str]:
@@ -85,7 +87,7 @@ def memory(results: Path) -> list[str]:
     for row in found["rows"]:
         cells = ["fails" if row[name] is None else f"{row[name]['memory_mib']:,.0f}" for name in names]
         lines.append(f"| {row['tokens']:,} | {' | '.join(cells)} |")
-    return [*lines, ""]
+    return [*lines, "", at_commit(found["machine"]), ""]
 
 
 def decisions(results: Path) -> list[str]:
@@ -107,7 +109,7 @@ def decisions(results: Path) -> list[str]:
             f"{one['ratio']['median']:.2f} [{one['ratio']['least']:.2f}, {one['ratio']['most']:.2f}] |"
             for one in read(file)["rows"]
         ]
-        + [""]
+        + ["", at_commit(read(file)["machine"]), ""]
     )
 
 
@@ -132,6 +134,11 @@ def gpu(results: Path) -> list[str]:
         lines.append(f"| {one['work']} | 8 × | {one['ratio']:.1f} × | the step around `generate` |")
     lines += ["", *(f"- {one['name']}: {one['ratio']:.2f} ×" for one in found.get("decisions", []))]
     return [*lines, ""]
+
+
+def at_commit(*machines: Mapping[str, Any]) -> str:
+    """Of which state of the library a section speaks; works may have been measured at another one, and elsewhere."""
+    return f"Measured at commit {', '.join(dict.fromkeys(str(one['commit']) for one in machines))}."
 
 
 def read(path: Path) -> Any:
