@@ -55,7 +55,9 @@ class Joint:
         """
         if len(self._sizes) == 1:
             return self._whole(inputs)
-        version = 0 if inputs.is_inference() else inputs._version  # tensors of inference have none
+        if inputs.is_inference():  # such tensors do not tell whether they were changed in between
+            return torch.split(self._whole(inputs), self._sizes, -1)[place]
+        version = inputs._version
         if inputs is not self._inputs or version != self._version or place not in self._waiting:
             self._inputs, self._version = inputs, version
             self._waiting = dict(enumerate(torch.split(self._whole(inputs), self._sizes, -1)))
