@@ -30,8 +30,9 @@ the same model folder, texts, rewards, learning rate (0, so that every step is a
 with bfloat16 products in training, bfloat16 weights in vLLM. Every sequence has the length that is stated: the models
 cannot sample their end-of-sequence token, so nothing ends early and nothing is padding.
 
-Contestants compete with the fastest of the settings that are listed [below](#settings); this library has its defaults
-in all but supervised works, where it may compile layers (`--layers compiled`), as TRL may. Compiling is not timed.
+Contestants compete with the fastest of the settings that are listed [below](#settings). This library has its defaults,
+but for one choice: where it trains it may compile layers (`--layers compiled`), as TRL may compile its model. Compiling
+is not timed.
 """
 KINDS = {
     "sft": (

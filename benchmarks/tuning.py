@@ -1,15 +1,15 @@
 """What contestants may choose: every candidate is tried on every work, and they compete with the fastest.
 
 ``python -m benchmarks.run --tune`` does it and keeps all times in ``results/peer_settings.json`` and
-``results/our_settings.json``; ``make bench`` takes the settings from there. This library has one thing to choose, in
-supervised works: whether layers are compiled. Everywhere else it has its defaults.
+``results/our_settings.json``; ``make bench`` takes the settings from there. This library has one thing to choose where
+it trains: whether layers are compiled. Sampling has its defaults.
 
 No candidates, because they are slower, change the numbers, or fail: gradient checkpointing (TRL's default); float32;
 packing and padding-free batches, which without FlashAttention are one long row under a mask, five to twelve times as
 slow; a static cache, which raises an error under autocast (torch 2.13, transformers 5.23); continuous batching in
-``GRPOTrainer``, which turns the weights that are trained into bfloat16 for good. TRL compiles the model only in
-``SFTTrainer``'s works: its generation would be compiled too, for every length. vLLM compiles unless ``enforce_eager``
-is on, for which it needs a C++ compiler; where there is none, tuning leaves these candidates out.
+``GRPOTrainer``, which turns the weights that are trained into bfloat16 for good. Where TRL samples, a compiled model
+samples as well. vLLM compiles unless ``enforce_eager`` is on, for which it needs a C++ compiler; where there is none,
+tuning leaves these candidates out.
 """
 
 from __future__ import annotations
@@ -63,11 +63,18 @@ PEERS = Choice(
             {"attention": "eager", "rows_per_pass": 8},
             {"attention": "sdpa", "rows_per_pass": EVERYTHING},
             {"attention": "sdpa", "rows_per_pass": 8},
+            {"attention": "eager", "rows_per_pass": EVERYTHING, "torch_compile": True},
+            {"attention": "eager", "rows_per_pass": 32, "torch_compile": True},
+            {"attention": "eager", "rows_per_pass": 8, "torch_compile": True},
+            {"attention": "sdpa", "rows_per_pass": EVERYTHING, "torch_compile": True},
+            {"attention": "sdpa", "rows_per_pass": 8, "torch_compile": True},
         ),
         "uft": (
             {"attention": "eager", "rows_per_pass": EVERYTHING},
             {"attention": "eager", "rows_per_pass": 128},
             {"attention": "sdpa", "rows_per_pass": EVERYTHING},
+            {"attention": "eager", "rows_per_pass": EVERYTHING, "torch_compile": True},
+            {"attention": "eager", "rows_per_pass": 128, "torch_compile": True},
         ),
         "sampling": (
             {"enforce_eager": True, "max_num_seqs": 512},
@@ -79,7 +86,8 @@ PEERS = Choice(
 )
 
 
-OURS = Choice(HERE / "results" / "our_settings.json", {"sft": ({"layers": "eager"}, {"layers": "compiled"})})
+LAYERS: tuple[Settings, ...] = ({"layers": "eager"}, {"layers": "compiled"})
+OURS = Choice(HERE / "results" / "our_settings.json", {"sft": LAYERS, "grpo": LAYERS, "uft": LAYERS})
 
 
 def settings_of(work: Work, choice: Choice) -> Settings:
