@@ -12,8 +12,9 @@ from typing import Any
 from benchmarks.sections import read
 
 WHAT = """The works above as an earlier commit of this library did them on another processor, with the same versions of
-the peers. Ratios depend on the processor: the faster it multiplies matrices, the more weighs all that is not a product,
-which is where contestants differ. *Products* is the rate of those that the work cannot do without, each timed alone.
+the peers; there nobody compiled training passes of reinforcement. Ratios depend on the processor: the faster it
+multiplies matrices, the more weighs all that is not a product, which is where contestants differ. *Products* is the
+rate of those that the work cannot do without, each timed alone.
 """
 
 

@@ -60,6 +60,10 @@ KINDS = {
         "every sampled token; vLLM is not asked to.",
     ),
 }
+TRIED = """`python -m benchmarks.run --tune`: processor seconds of a repetition; the fastest competes. Works that are
+not listed were not tuned: they have the first candidate of `benchmarks/tuning.py`. Times compare within a work alone:
+works were tried at different times, those that train two at once, those that only sample on the other processor.
+"""
 READING = """*Ratio* is the peer's time over this library's, the median over rounds with the smallest and largest round.
 *Least* is the time of the matrix products and reads that the work cannot do without, each timed alone at its own shape
 (`benchmarks/limits.py`); *attained* is its share of this library's time. *Busy* is the share of the time in which the
@@ -139,10 +143,7 @@ def unreached(found: Sequence[Mapping[str, Any]]) -> list[str]:
 def settings(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """What was tried."""
     lines = ["## Settings", ""]
-    lines += [
-        "`python -m benchmarks.run --tune`: processor seconds of a repetition; the fastest competes. Works that are"
-    ]
-    lines += ["not listed were not tuned: they have the first candidate of `benchmarks/tuning.py`.", ""]
+    lines += [TRIED]
     for who, file in (("Peers", "peer_settings.json"), ("This library", "our_settings.json")):
         if not (RESULTS / file).exists():
             continue
