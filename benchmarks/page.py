@@ -128,7 +128,10 @@ def unreached(found: Sequence[Mapping[str, Any]]) -> list[str]:
     if not missed:
         return []
     lines = ["## Ratios that were not reached", ""]
-    lines += ["*Most* is the ratio that a program of nothing but the least products and reads would have.", ""]
+    lines += [
+        "*Most* is the ratio that a program of nothing but the least products and reads would have; what there is"
+    ]
+    lines += ["besides stands under [what a step is spent on](#what-a-step-is-spent-on).", ""]
     lines += ["| work | wanted | measured | most | operations | rate of the products |", "|---|---|---|---|---|---|"]
     for one in missed:
         least, theirs = one["least"], median(one, one["peer"])
