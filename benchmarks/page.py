@@ -60,6 +60,9 @@ KINDS = {
         "every sampled token; vLLM is not asked to.",
     ),
 }
+MOST = """*Most* is the ratio that a program of nothing but the least products and reads would have; what there is
+besides stands under [what a step is spent on](#what-a-step-is-spent-on).
+"""
 TRIED = """`python -m benchmarks.run --tune`: processor seconds of a repetition; the fastest competes. Works that are
 not listed were not tuned: they have the first candidate of `benchmarks/tuning.py`. Times compare within a work alone:
 works were tried at different times, those that train two at once, those that only sample on the other processor.
@@ -127,11 +130,7 @@ def unreached(found: Sequence[Mapping[str, Any]]) -> list[str]:
     missed = [one for one in found if one["wanted"] is not None and one["ratio"]["median"] < one["wanted"]]
     if not missed:
         return []
-    lines = ["## Ratios that were not reached", ""]
-    lines += [
-        "*Most* is the ratio that a program of nothing but the least products and reads would have; what there is"
-    ]
-    lines += ["besides stands under [what a step is spent on](#what-a-step-is-spent-on).", ""]
+    lines = ["## Ratios that were not reached", "", MOST]
     lines += ["| work | wanted | measured | most | operations | rate of the products |", "|---|---|---|---|---|---|"]
     for one in missed:
         least, theirs = one["least"], median(one, one["peer"])
