@@ -74,10 +74,10 @@ def test_only_candidates_that_cut_the_step_evenly_are_tried(tmp_path):
 
 def test_where_nothing_is_to_be_chosen_nothing_is_tried(tmp_path):
     tried, choice = [], replace(tuning.OURS, file=tmp_path / "x.json")
-    supervised = Work("sft", "sft", "1M", 64, 5, 4, 40)
-    tuning.tune([DENSE, supervised], lambda work, settings: tried.append(work.kind) or 1.0, choice)
-    assert set(tried) == {"sft"}
-    assert tuning.settings_of(DENSE, choice) == {}
+    sampling = Work("sampling", "sampling", "1M", 64, 5, 4, 40)
+    tuning.tune([DENSE, sampling], lambda work, settings: tried.append(work.kind) or 1.0, choice)
+    assert set(tried) == {"grpo"}
+    assert tuning.settings_of(sampling, choice) == {}
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.work.name)
