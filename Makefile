@@ -18,10 +18,10 @@ help:
 	@echo "make claims   the short claims of docs/claims.md, measured again with the settings chosen before (an hour)"
 	@echo "make claims-long   the long ones (hours)"
 	@echo "make claims-tune   all of them, with every arm tuned first (hours)"
-	@echo "make bench    speed, side by side with TRL and vLLM on processor core CORE=0 (an hour)"
+	@echo "make bench    speed, side by side with TRL and vLLM on processor core CORE=0 (over an hour)"
 	@echo "make bench-quick   the works that say most (ten minutes)"
 	@echo "make bench-gpu     what a GPU's limits leave to be gained (a few minutes)"
-	@echo "make bench-tune    look for the fastest settings of everybody (an hour)"
+	@echo "make bench-tune    look for the fastest settings of everybody (two hours)"
 
 # torch goes in first and alone: a looser request would pull the CUDA build.
 $(STAMP): constraints.txt pyproject.toml

@@ -65,7 +65,7 @@ besides stands under [what a step is spent on](#what-a-step-is-spent-on).
 """
 TRIED = """`python -m benchmarks.run --tune`: processor seconds of a repetition; the fastest competes. Works that are
 not listed were not tuned: they have the first candidate of `benchmarks/tuning.py`. Times compare within a work alone:
-works were tried at different times, those that train two at once, those that only sample on the other processor.
+works may have been tried at different times and on different machines.
 """
 READING = """*Ratio* is the peer's time over this library's, the median over rounds with the smallest and largest round.
 *Least* is the time of the matrix products and reads that the work cannot do without, each timed alone at its own shape
