@@ -9,7 +9,7 @@ CORE ?= 0
 TRL := benchmarks/.peers
 VLLM := benchmarks/.vllm
 
-.PHONY: demo test check install claims claims-long claims-tune bench bench-quick bench-gpu bench-tune peers clean help
+.PHONY: demo test check install claims claims-long claims-tune bench bench-quick bench-growth bench-gpu bench-tune peers clean help
 
 help:
 	@echo "make demo     train SFT, RFT and UFT side by side on the embedded model; the report opens from runs/demo/report.html"
@@ -18,8 +18,9 @@ help:
 	@echo "make claims   the short claims of docs/claims.md, measured again with the settings chosen before (an hour)"
 	@echo "make claims-long   the long ones (hours)"
 	@echo "make claims-tune   all of them, with every arm tuned first (hours)"
-	@echo "make bench    speed, side by side with TRL and vLLM on processor core CORE=0 (over an hour)"
+	@echo "make bench    speed, side by side with TRL and vLLM on processor core CORE=0, and why (an hour)"
 	@echo "make bench-quick   the works that say most (ten minutes)"
+	@echo "make bench-growth  how time and memory grow with groups, texts, vocabularies and data (a quarter of an hour)"
 	@echo "make bench-gpu     what a GPU's limits leave to be gained (a few minutes)"
 	@echo "make bench-tune    look for the fastest settings of everybody (two hours)"
 
@@ -75,11 +76,14 @@ bench: install peers
 	$(BIN)/python -m benchmarks.run --cores $(CORE)
 	$(BIN)/python -m benchmarks.decisions --core $(CORE)
 	$(BIN)/python -m benchmarks.parts --core $(CORE)
-	$(BIN)/python -m benchmarks.growth --core $(CORE)
-	$(BIN)/python -m benchmarks.memory --core $(CORE)
 
 bench-quick: install peers
 	$(BIN)/python -m benchmarks.run --quick --cores $(CORE)
+
+# Memory is that of TRL as well.
+bench-growth: install peers
+	$(BIN)/python -m benchmarks.growth --core $(CORE)
+	$(BIN)/python -m benchmarks.memory --core $(CORE)
 
 bench-gpu: install
 	$(BIN)/python -m benchmarks.gpu

@@ -24,9 +24,10 @@ Every number on this page was measured by the command beside it and is generated
 models are Qwen2 with random weights, which cost as much time as any other. What was measured
 [on a GPU](#on-a-gpu), and what was not, stands in a section of its own.
 
-`make bench` measures everything, `make bench-quick` the works that say most. Contestants live in processes and
-environments of their own and take turns on the same core, A B A B, so that what slows one round slows both. They get
-the same model folder, texts, rewards, learning rate (0, so that every step is alike) and precision: float32 weights
+`make bench` measures everybody's speed, what each decision is worth and what a step is spent on, within an hour;
+`make bench-quick` the works that say most, `make bench-growth` how time and memory grow. Contestants live in processes
+and environments of their own and take turns on the same core, A B A B, so that what slows one round slows both. They
+get the same model folder, texts, rewards, learning rate (0, so that every step is alike) and precision: float32 weights
 with bfloat16 products in training, bfloat16 weights in vLLM. Every sequence has the length that is stated: the models
 cannot sample their end-of-sequence token, so nothing ends early and nothing is padding.
 

@@ -1,9 +1,12 @@
 """What a step of this library is spent on: ``python -m benchmarks.parts [--core N]``.
 
-A profiler adds up the time inside matrix products, fused attention included, and inside all other operations on
-tensors; what is left over is the interpreter, autograd and the profiler itself. A second step counts the bytes of the
-tensors that those other operations are given and give: each is read from memory or written there, one that is changed
-in place both. That is what a program without fused kernels is held up by.
+In every second step each operation on tensors is timed, and matrix products, fused attention included, are added up,
+and all others; what the step before, without this, took longer than both is left over for the interpreter and autograd.
+The last step counts the bytes of the tensors that the other operations are given and give: each is read from memory or
+written there, one that is changed in place both. That is what a program without fused kernels is held up by.
+
+A profiler would mislead. Its thousands of small events take the places of freed tensors, so that new ones are written
+to fresh pages: the step takes half as long again, and seems to consist of small operations.
 """
 
 from __future__ import annotations
@@ -11,11 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
-from typing import Any
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import torch
-from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -38,26 +43,51 @@ ATTENTION = (
     "aten::bmm", "aten::baddbmm",
     "aten::_scaled_dot_product_flash_attention_for_cpu", "aten::_scaled_dot_product_flash_attention_for_cpu_backward",
 )  # fmt: skip
-PRODUCTS = (*ATTENTION, "aten::mm", "aten::addmm", "mkldnn::_linear_pointwise")
-OPERATORS = ("aten::", "mkldnn::")
+PRODUCTS = ("aten::mm", "aten::addmm", "mkldnn::_linear_pointwise")
+Kind = Literal["attention", "product", "view", "memory", "other"]
 
 
-class Traffic(TorchDispatchMode):
-    """Counts operations on tensors and the bytes of what they take and give, products and views apart."""
+class Watched(TorchDispatchMode):
+    """Times every operation on tensors, and counts what each is given and gives.
 
-    def __init__(self) -> None:
+    Args:
+        counts_bytes: whether bytes are counted, between the operations.
+    """
+
+    def __init__(self, counts_bytes: bool = False) -> None:
         super().__init__()
-        self.operations, self.bytes = 0, 0
+        self._counts_bytes = counts_bytes
+        self.seconds, self.operations, self.bytes = Counter[Kind](), Counter[Kind](), Counter[Kind]()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Do it, and count it."""
+        """Do it, and take note."""
+        began = time.perf_counter()
         result = func(*args, **(kwargs or {}))
-        name = func._schema.name
-        if not (func.is_view or name in PRODUCTS or "empty" in name or "view" in name or "detach" in name):
+        seconds = time.perf_counter() - began
+        kind = kind_of(func)
+        self.seconds[kind] += seconds
+        self.operations[kind] += 1
+        if self._counts_bytes:
             tensors = [t for t in tree_leaves((args, kwargs, result)) if isinstance(t, torch.Tensor)]
-            self.operations += 1
-            self.bytes += sum(map(size_in_bytes, tensors))
+            self.bytes[kind] += sum(map(size_in_bytes, tensors))
         return result
+
+    def busy(self, kind: Kind) -> float:
+        """Seconds, less what as many views take: these do nothing, so it is the price of being asked."""
+        asking = self.seconds["view"] / self.operations["view"]
+        return self.seconds[kind] - asking * self.operations[kind]
+
+
+def kind_of(func: Any) -> Kind:
+    """What an operation does."""
+    name = func._schema.name
+    if name in ATTENTION:
+        return "attention"
+    if name in PRODUCTS:
+        return "product"
+    if func.is_view:
+        return "view"
+    return "memory" if "empty" in name or "view" in name or "detach" in name else "other"
 
 
 def size_in_bytes(tensor: torch.Tensor) -> int:
@@ -66,47 +96,50 @@ def size_in_bytes(tensor: torch.Tensor) -> int:
     return int(torch.Size(stored).numel()) * tensor.element_size() if tensor.numel() else 0
 
 
-def spent(step: Callable[[], object]) -> dict[str, float]:
-    """The shares of a step's time inside products, of attention and all, and other operations; the traffic of these."""
-    with profile(activities=[ProfilerActivity.CPU]) as profiled:
-        step()
-    events = [event for event in profiled.key_averages() if event.key.startswith(OPERATORS)]
-    products = sum(event.self_cpu_time_total for event in events if event.key in PRODUCTS)
-    attention = sum(event.self_cpu_time_total for event in events if event.key in ATTENTION)
-    others = sum(event.self_cpu_time_total for event in events if event.key not in PRODUCTS)
-    began, ended = profiled.events()[0].time_range.start, max(e.time_range.end for e in profiled.events())
-    with Traffic() as traffic:
-        step()
-    whole = ended - began
+def shares(timed: Watched, seconds: float) -> dict[str, float]:
+    """Of a step of that many seconds inside products, of attention and all, and inside other operations."""
+    attention = timed.busy("attention")
     return {
-        "products": products / whole,
-        "attention": attention / whole,
-        "others": others / whole,
-        "operations": traffic.operations,
-        "bytes": traffic.bytes,
+        "products": (timed.busy("product") + attention) / seconds,
+        "attention": attention / seconds,
+        "others": timed.busy("other") / seconds,
     }
 
 
-def row(name: str, repetitions: int) -> dict[str, Any]:
+def spent(step: Callable[[], Mapping[str, float]], rounds: int) -> dict[str, Any]:
+    """Processor seconds of a step, the medians of its shares, and its traffic; plain and timed steps take turns."""
+    step(), step()
+    seconds, found = [], []
+    for _ in range(rounds):
+        seconds.append(step()["processor_seconds"])
+        with Watched() as timed:
+            step()
+        found.append(shares(timed, seconds[-1]))
+    with Watched(counts_bytes=True) as counted:
+        step()
+    medians = {name: statistics.median(one[name] for one in found) for name in found[0]}
+    traffic = {"operations": counted.operations["other"], "bytes": counted.bytes["other"]}
+    return {"seconds": spread(seconds), **medians, **traffic}
+
+
+def row(name: str, rounds: int) -> dict[str, Any]:
     """One work."""
     work = next(entry.work for entry in ENTRIES if entry.work.name == name)
     runtime = local_runtime("auto")
-    once = repetition(work, load_policy(model_folder(SIZES[work.size]), runtime), runtime)
-    once()
-    found = {"name": name, "seconds": spread([once()["processor_seconds"] for _ in range(repetitions)]), **spent(once)}
+    found = spent(repetition(work, load_policy(model_folder(SIZES[work.size]), runtime), runtime), rounds)
     print(f"{name:24s} {found['seconds']['median']:6.2f} s {found['products']:5.0%} {found['others']:5.0%}", flush=True)
-    return found
+    return {"name": name, **found}
 
 
 def main() -> None:
     """Measure all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--core", type=int, default=0, help="the processor core that is used (0)")
     asked = parser.parse_args()
     os.sched_setaffinity(0, [asked.core])
     torch.set_num_threads(1)
-    stored = {"rows": [row(name, asked.repetitions) for name in NAMES], "machine": facts([asked.core])}
+    stored = {"rows": [row(name, asked.rounds) for name in NAMES], "machine": facts([asked.core])}
     FILE.write_text(json.dumps(stored, indent=1) + "\n")
     write_page()
 

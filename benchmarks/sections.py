@@ -17,11 +17,11 @@ that kernel reads what it should is looked at on a few numbers when a model is l
 its place.
 """
 SPENT = """`python -m benchmarks.parts`: the shares of a step inside matrix products, those of attention, which have
-no weights, among them, inside all other operations on tensors, and outside of both, in the interpreter, in autograd
-and in the profiler, which makes small operations dearer than they are; *step* is the time without it, in processor
-seconds. Operations other than products read their tensors from memory and write them back one by one; how many they
-are, and how much they move, is counted. What keeps a supervised step of the smallest model from its products' time
-are these, not the products; what a compiler that fuses them gains stands under
+no weights, among them, inside all other operations on tensors, and outside of both, in the interpreter and autograd.
+Every operation of a step is timed between two steps in which none is; *step* and what the shares are of is the time of
+these, in processor seconds, and what a view takes is taken off every operation as the price of timing it. Operations
+other than products read their tensors from memory and write them back one by one; how many they are, and how much they
+move, is counted. What a compiler that fuses them gains in a supervised step of the smallest model stands under
 [decisions](#what-each-decision-is-worth). In sampling long texts most of the products' time is attention's: its
 matrices have few rows, one per head that reads the same keys and, for a prompt, per text that continues it.
 """

@@ -1,21 +1,58 @@
-"""What is counted of a step's operations."""
+"""What is timed and counted of a step's operations."""
 
+import pytest
 import torch
+from torch.utils._python_dispatch import _len_torch_dispatch_stack
 
-from benchmarks.parts import Traffic, size_in_bytes
+from benchmarks.parts import Watched, shares, size_in_bytes, spent
 
 FLOATS = 4
 
 
 def test_operations_are_counted_with_what_they_take_and_give() -> None:
     one, other = torch.ones(3, 5), torch.ones(3, 5)
-    with Traffic() as traffic:
+    with Watched(counts_bytes=True) as watched:
         one + other
         one.add_(other)
         one.t().unsqueeze(0)
         one @ other.t()
-    assert traffic.operations == 2
-    assert traffic.bytes == 6 * one.numel() * FLOATS
+        torch.bmm(one[None], other.t()[None])
+    assert watched.operations == {"other": 2, "view": 6, "product": 1, "attention": 1}
+    assert watched.bytes["other"] == 6 * one.numel() * FLOATS
+
+
+def test_the_price_of_being_asked_is_no_time_of_the_operation() -> None:
+    watched = Watched()
+    watched.seconds.update({"view": 0.2, "other": 0.5, "product": 3.0})
+    watched.operations.update({"view": 100, "other": 50, "product": 10})
+    assert watched.busy("other") == 0.5 - 50 * 0.002
+    assert watched.busy("product") == 3.0 - 10 * 0.002
+    assert watched.busy("attention") == 0
+
+
+def test_shares_are_those_of_a_step_without_a_clock() -> None:
+    watched = Watched()
+    watched.seconds.update({"view": 0.1, "other": 1.1, "product": 2.2, "attention": 0.6})
+    watched.operations.update({"view": 10, "other": 10, "product": 20, "attention": 10})
+    assert shares(watched, 5.0) == pytest.approx({"products": 0.5, "attention": 0.1, "others": 0.2})
+
+
+def test_plain_and_timed_steps_take_turns() -> None:
+    first, second, batches, seen = torch.ones(30, 40), torch.ones(40, 50), torch.ones(7, 30, 30), []
+
+    def step() -> dict[str, float]:
+        seen.append(_len_torch_dispatch_stack())
+        (first @ second).t()
+        torch.baddbmm(batches, batches, batches).transpose(0, 1)
+        first.exp()
+        return {"processor_seconds": float(len(seen))}
+
+    found = spent(step, 3)
+    assert seen == [0, 0, 0, 1, 0, 1, 0, 1, 1]
+    assert found["seconds"] == {"median": 5, "least": 3, "most": 7}
+    assert 0 < found["attention"] < found["products"] < 1
+    assert found["operations"] == 1
+    assert found["bytes"] == 2 * first.numel() * FLOATS
 
 
 def test_a_dimension_that_repeats_takes_no_memory() -> None:
