@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from benchmarks.tuning import Settings, settings_of
 from benchmarks.works import ENTRIES, Entry, peer
 
 RESULTS = HERE / "results"
+ROUNDS_IN_TURNS = 3
+"""Of candidates that are about as fast."""
 OURS = Program(
     "posttrain", Path(sys.executable), "benchmarks.contestants.with_posttrain", {"PYTHONPATH": str(ROOT / "src")}
 )
@@ -120,18 +124,43 @@ def count_limits(entries: Sequence[Entry], threads: int) -> None:
             print(f"{entry.work.name:22s} least {found['least']['seconds']:.2f} s", flush=True)
 
 
-def look_for_settings(entries: Sequence[Entry], threads: int) -> None:
-    """Try everybody's candidates."""
+@dataclass(frozen=True)
+class Trials:
+    """Processor seconds of a repetition with candidates; see :class:`benchmarks.tuning.Trial`.
 
-    def seconds(program: Program, work: Work, settings: Settings) -> float:
-        with running(program, order(work, threads, settings)) as contestant:
+    Args:
+        programs: who does a work of each kind.
+        threads: that it has.
+    """
+
+    programs: Callable[[Work], Program]
+    threads: int
+
+    def alone(self, work: Work, settings: Settings) -> float:
+        """The faster of two."""
+        with running(self.programs(work), order(work, self.threads, settings)) as contestant:
             found = min(contestant.measure()["processor_seconds"] for _ in range(2))
-        print(f"{work.name:22s} {found:8.2f} s {program.name:9s} {dict(settings)}", flush=True)
-        return found
+        return self._told(work, settings, found, "alone")
 
-    works = [entry.work for entry in entries]
-    tuning.tune(works, lambda work, settings: seconds(OURS, work, settings), tuning.OURS)
-    tuning.tune(works, lambda work, settings: seconds(PEERS[peer(work.kind)], work, settings), tuning.PEERS)
+    def in_turns(self, work: Work, settings: Sequence[Settings]) -> list[float]:
+        """The median of several rounds."""
+        programs = [replace(self.programs(work), name=f"candidate {place}") for place in range(len(settings))]
+        orders = {program: order(work, self.threads, one) for program, one in zip(programs, settings)}
+        turns = take_turns(orders, ROUNDS_IN_TURNS).values()
+        found = [statistics.median(one.processor_seconds) for one in turns]
+        return [self._told(work, one, seconds, "in turns") for one, seconds in zip(settings, found, strict=True)]
+
+    def _told(self, work: Work, settings: Settings, seconds: float, how: str) -> float:
+        name = self.programs(work).name
+        print(f"{work.name:22s} {seconds:8.2f} s {how:8s} {name:9s} {dict(settings)}", flush=True)
+        return seconds
+
+
+def look_for_settings(entries: Sequence[Entry], cores: Sequence[int]) -> None:
+    """Try everybody's candidates."""
+    works, threads = [entry.work for entry in entries], len(cores)
+    tuning.tune(works, Trials(lambda work: OURS, threads), facts(cores), tuning.OURS)
+    tuning.tune(works, Trials(lambda work: PEERS[peer(work.kind)], threads), facts(cores), tuning.PEERS)
 
 
 def main() -> int:
@@ -149,7 +178,7 @@ def main() -> int:
     entries = [e for e in ENTRIES if e.quick or not asked.quick]
     entries = [e for e in entries if not asked.names or e.work.name.startswith(tuple(asked.names))]
     if asked.tune:
-        look_for_settings(entries, len(cores))
+        look_for_settings(entries, cores)
         return 0
     if asked.limits:
         count_limits(entries, len(cores))

@@ -10,6 +10,7 @@ from benchmarks.contestants.work import Work, reward, rows, text
 from benchmarks.harness import ContestantFailed
 from benchmarks.works import ENTRIES, peer
 
+MACHINE = {"processor": "one of many"}
 DENSE = Work("grpo-toy", "grpo", "1M", 64, 5, 4, 40, 4, live_groups=2)
 
 
@@ -51,6 +52,21 @@ def test_rewards_differ_in_live_groups_only():
     assert {reward(one, live=False) for one in written} == {0.0}
 
 
+class Trying:
+    """Takes as long as it is told, alone; in turns the other way round."""
+
+    def __init__(self, seconds=lambda work, settings: 1.0):
+        self.seconds, self.tried, self.turns = seconds, [], []
+
+    def alone(self, work, settings):
+        self.tried.append((work, settings))
+        return self.seconds(work, settings)
+
+    def in_turns(self, work, settings):
+        self.turns.append(list(settings))
+        return [1 / self.seconds(work, one) for one in settings]
+
+
 def test_the_fastest_candidate_competes(tmp_path):
     choice = replace(tuning.PEERS, file=tmp_path / "results" / "peer_settings.json")
     assert tuning.settings_of(DENSE, choice) == choice.candidates["grpo"][0]
@@ -58,25 +74,52 @@ def test_the_fastest_candidate_competes(tmp_path):
     def seconds(work, settings):
         if settings["attention"] == "eager":
             raise ContestantFailed
-        return 1.0 / settings["rows_per_pass"]
+        return 1.0 if settings == {"attention": "sdpa", "rows_per_pass": tuning.EVERYTHING} else 2.0
 
-    tuning.tune([DENSE], seconds, choice)
+    trying = Trying(seconds)
+    tuning.tune([DENSE], trying, MACHINE, choice)
     assert tuning.settings_of(DENSE, choice) == {"attention": "sdpa", "rows_per_pass": tuning.EVERYTHING}
-    tried = json.loads(choice.file.read_text())["grpo 1M, 5 + 4, 40 × 4"]
-    assert {one["seconds"] for one in tried if one["settings"]["attention"] == "eager"} == {None}
+    assert not trying.turns
+    found = json.loads(choice.file.read_text())["grpo 1M, 5 + 4, 40 × 4"]
+    assert {one["seconds"] for one in found["tried"] if one["settings"]["attention"] == "eager"} == {None}
+    assert found["machine"] == MACHINE
+
+
+def test_candidates_that_come_close_take_turns_and_that_decides(tmp_path):
+    choice = replace(tuning.PEERS, file=tmp_path / "x.json")
+    first, second, third, *others = tuning.possible(DENSE, choice)
+    known = {str(first): 1.0, str(second): 1.2, str(third): 1.3}
+    trying = Trying(lambda work, settings: known.get(str(settings), 2.0))
+    tuning.tune([DENSE], trying, MACHINE, choice)
+    assert trying.turns == [[first, second]]
+    assert tuning.settings_of(DENSE, choice) == second
+    assert others
+
+
+def test_of_equally_fast_candidates_three_take_turns():
+    tried = [{"settings": {"n": n}, "seconds": 1.0, "in_turns": None} for n in range(5)]
+    tuning.let_take_turns(DENSE, tried, Trying())
+    assert [one["in_turns"] for one in tried] == [1.0, 1.0, 1.0, None, None]
 
 
 def test_only_candidates_that_cut_the_step_evenly_are_tried(tmp_path):
-    tried, choice = [], replace(tuning.PEERS, file=tmp_path / "x.json")
-    tuning.tune([DENSE], lambda work, settings: tried.append(settings["rows_per_pass"]) or 1.0, choice)
-    assert set(tried) == {tuning.EVERYTHING, 32, 8}
+    trying, choice = Trying(), replace(tuning.PEERS, file=tmp_path / "x.json")
+    tuning.tune([DENSE], trying, MACHINE, choice)
+    assert {settings["rows_per_pass"] for _, settings in trying.tried} == {tuning.EVERYTHING, 32, 8}
+
+
+def test_of_works_that_differ_in_rewards_alone_the_first_is_tried(tmp_path):
+    trying, choice = Trying(), replace(tuning.OURS, file=tmp_path / "x.json")
+    sparse = replace(DENSE, name="sparse", live_groups=2)
+    tuning.tune([DENSE, sparse], trying, MACHINE, choice)
+    assert {work.name for work, _ in trying.tried} == {DENSE.name}
 
 
 def test_where_nothing_is_to_be_chosen_nothing_is_tried(tmp_path):
-    tried, choice = [], replace(tuning.OURS, file=tmp_path / "x.json")
+    trying, choice = Trying(), replace(tuning.OURS, file=tmp_path / "x.json")
     sampling = Work("sampling", "sampling", "1M", 64, 5, 4, 40)
-    tuning.tune([DENSE, sampling], lambda work, settings: tried.append(work.kind) or 1.0, choice)
-    assert set(tried) == {"grpo"}
+    tuning.tune([DENSE, sampling], trying, MACHINE, choice)
+    assert {work.kind for work, _ in trying.tried} == {"grpo"}
     assert tuning.settings_of(sampling, choice) == {}
 
 
