@@ -76,12 +76,14 @@ bench: install peers
 	$(BIN)/python -m benchmarks.run --cores $(CORE)
 	$(BIN)/python -m benchmarks.decisions --core $(CORE)
 	$(BIN)/python -m benchmarks.parts --core $(CORE)
+	$(BIN)/python docs/generate.py
 
 bench-quick: install peers
 	$(BIN)/python -m benchmarks.run --quick --cores $(CORE)
+	$(BIN)/python docs/generate.py
 
-# Memory is that of TRL as well.
-bench-growth: install peers
+# The memory of a step is compared with TRL's.
+bench-growth: install $(TRL)/.installed
 	$(BIN)/python -m benchmarks.growth --core $(CORE)
 	$(BIN)/python -m benchmarks.memory --core $(CORE)
 

@@ -64,9 +64,11 @@ KINDS = {
 MOST = """*Most* is the ratio that a program of nothing but the least products and reads would have; what there is
 besides stands under [what a step is spent on](#what-a-step-is-spent-on).
 """
-TRIED = """`python -m benchmarks.run --tune`: processor seconds of a repetition; the fastest competes. Works that are
-not listed were not tuned: they have the first candidate of `benchmarks/tuning.py`. Times compare within a work alone:
-works may have been tried at different times and on different machines.
+TRIED = """`python -m benchmarks.run --tune`: processor seconds of a repetition, the faster of two by each candidate
+alone; where several came close to the fastest, the median of rounds in which these took turns, in bold. The fastest
+competes. Sparse works have the settings that were tried on dense ones. Works that are not listed were not tuned: they
+have the first candidate of `benchmarks/tuning.py`. Times compare within a work alone, and those in bold with each
+other: works may have been tried at different times and on different machines.
 """
 READING = """*Ratio* is the peer's time over this library's, the median over rounds with the smallest and largest round.
 *Least* is the time of the matrix products and reads that the work cannot do without, each timed alone at its own shape
@@ -89,7 +91,7 @@ def page_text() -> str:
         parts += [f"## {title}", "", what, "", *(works(own) if own else ["Not measured yet."]), ""]
     parts += [*unreached(found), *elsewhere(found, RESULTS / "elsewhere")]
     parts += [line for section in (spent, growth, memory, decisions, gpu) for line in section(RESULTS)]
-    parts += [*settings(found), *machines(found)]
+    parts += [*settings(), *machines(found)]
     return "\n".join(parts)
 
 
@@ -143,7 +145,7 @@ def unreached(found: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*lines, ""]
 
 
-def settings(found: Sequence[Mapping[str, Any]]) -> list[str]:
+def settings() -> list[str]:
     """What was tried."""
     lines = ["## Settings", ""]
     lines += [TRIED]
@@ -151,8 +153,8 @@ def settings(found: Sequence[Mapping[str, Any]]) -> list[str]:
         if not (RESULTS / file).exists():
             continue
         lines += [f"**{who}**", ""]
-        for name, tried in read(RESULTS / file).items():
-            cells = [f"{words(one['settings'])}: {shown(one['seconds'])}" for one in tried]
+        for name, found in read(RESULTS / file).items():
+            cells = [f"{words(one['settings'])}: {shown(one)}" for one in found["tried"]]
             lines.append(f"- {name}: {'; '.join(cells)}")
         lines.append("")
     return lines
@@ -164,9 +166,11 @@ def words(chosen: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in whole.items())
 
 
-def shown(seconds: float | None) -> str:
-    """Seconds, or that it failed."""
-    return "fails" if seconds is None else f"{seconds:.2f} s"
+def shown(tried: Mapping[str, Any]) -> str:
+    """Seconds alone and in turns, or that it failed."""
+    if tried["seconds"] is None:
+        return "fails"
+    return f"{tried['seconds']:.2f} s" + ("" if tried["in_turns"] is None else f" **{tried['in_turns']:.2f} s**")
 
 
 def machines(found: Sequence[Mapping[str, Any]]) -> list[str]:

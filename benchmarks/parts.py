@@ -1,9 +1,9 @@
 """What a step of this library is spent on: ``python -m benchmarks.parts [--core N]``.
 
 In every second step each operation on tensors is timed, and matrix products, fused attention included, are added up,
-and all others; what the step before, without this, took longer than both is left over for the interpreter and autograd.
-The last step counts the bytes of the tensors that the other operations are given and give: each is read from memory or
-written there, one that is changed in place both. That is what a program without fused kernels is held up by.
+and all others. What the step before, without this, took longer than both is left over for the interpreter, autograd,
+and views and new tensors. The last step counts the bytes that the other operations read from memory or write there.
+That is what a program without fused kernels is held up by. Layers are as they are written, not compiled.
 
 A profiler would mislead. Its thousands of small events take the places of freed tensors, so that new ones are written
 to fresh pages: the step takes half as long again, and seems to consist of small operations.
@@ -17,7 +17,7 @@ import os
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -37,7 +37,7 @@ FILE = HERE / "results" / "parts.json"
 NAMES = (
     "sft-1M-short", "sft-10M-short", "sft-100M-short",
     "grpo-dense-1M-short", "grpo-dense-10M-short", "grpo-dense-100M-short",
-    "sampling-1M-short", "sampling-1M-long",
+    "sampling-1M-short", "sampling-1M-long", "sampling-100M-long",
 )  # fmt: skip
 ATTENTION = (
     "aten::bmm", "aten::baddbmm",
@@ -61,19 +61,20 @@ class Watched(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Do it, and take note."""
-        began = time.perf_counter()
+        began = time.thread_time()
         result = func(*args, **(kwargs or {}))
-        seconds = time.perf_counter() - began
+        seconds = time.thread_time() - began
         kind = kind_of(func)
         self.seconds[kind] += seconds
         self.operations[kind] += 1
         if self._counts_bytes:
-            tensors = [t for t in tree_leaves((args, kwargs, result)) if isinstance(t, torch.Tensor)]
-            self.bytes[kind] += sum(map(size_in_bytes, tensors))
+            self.bytes[kind] += traffic(func, args, kwargs or {}, result)
         return result
 
     def busy(self, kind: Kind) -> float:
-        """Seconds, less what as many views take: these do nothing, so it is the price of being asked."""
+        """Seconds, less what as many views take: these do nothing, so it is the price of being timed, and a little of
+        the operation's own that is not its work.
+        """
         asking = self.seconds["view"] / self.operations["view"]
         return self.seconds[kind] - asking * self.operations[kind]
 
@@ -88,6 +89,21 @@ def kind_of(func: Any) -> Kind:
     if func.is_view:
         return "view"
     return "memory" if "empty" in name or "view" in name or "detach" in name else "other"
+
+
+def traffic(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> int:
+    """Bytes that an operation reads or writes: what it is given, what it changes once more, and its results."""
+    moved, given = 0, list(args) + [kwargs.get(one.name) for one in func._schema.arguments[len(args) :]]
+    for argument, value in zip(func._schema.arguments, given, strict=True):
+        changes = argument.alias_info is not None and argument.alias_info.is_write
+        moved += sum(map(size_in_bytes, tensors_in(value))) * (2 if changes and not argument.is_out else 1)
+    known = {id(t) for t in tensors_in(given)}
+    return moved + sum(size_in_bytes(t) for t in tensors_in(result) if id(t) not in known)
+
+
+def tensors_in(values: object) -> list[torch.Tensor]:
+    """All of them."""
+    return [one for one in tree_leaves(values) if isinstance(one, torch.Tensor)]
 
 
 def size_in_bytes(tensor: torch.Tensor) -> int:

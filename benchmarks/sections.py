@@ -17,12 +17,14 @@ that kernel reads what it should is looked at on a few numbers when a model is l
 its place.
 """
 SPENT = """`python -m benchmarks.parts`: the shares of a step inside matrix products, those of attention, which have
-no weights, among them, inside all other operations on tensors, and outside of both, in the interpreter and autograd.
-Every operation of a step is timed between two steps in which none is; *step* and what the shares are of is the time of
-these, in processor seconds, and what a view takes is taken off every operation as the price of timing it. Operations
-other than products read their tensors from memory and write them back one by one; how many they are, and how much they
-move, is counted. What a compiler that fuses them gains in a supervised step of the smallest model stands under
-[decisions](#what-each-decision-is-worth). In sampling long texts most of the products' time is attention's: its
+no weights, among them, inside all other operations on tensors, and outside of both: in the interpreter, in autograd,
+and in making views and new tensors. Layers are as they are written; works that compete with compiled ones spend less
+on other operations. Each operation of a step is timed after a step in which none is; *step* and what the shares are of
+is the time of the latter, in processor seconds. What a view takes is taken off every operation, as the price of being
+timed; a little of that would be there without a clock, so that *other operations* is rather too small than too large
+where there are many. They read their tensors from memory and write them back one by one; how many they are, and how
+much they move, is counted. What a compiler that fuses them gains in supervised steps stands under
+[decisions](#what-each-decision-is-worth). In sampling long texts much of the products' time is attention's: its
 matrices have few rows, one per head that reads the same keys and, for a prompt, per text that continues it.
 """
 OF_FILES = {"reading_s": "reading, s", "fitting_s": "looking whether all fit, s"}
@@ -38,7 +40,7 @@ def spent(results: Path) -> list[str]:
     lines += ["| work | step | products | of attention | other operations | the rest | operations | they move |"]
     lines += ["|---|---|---|---|---|---|---|---|"]
     for one in read(file)["rows"]:
-        rest = max(0.0, 1 - one["products"] - one["others"])
+        rest = round(1 - one["products"] - one["others"], 2) + 0.0  # never -0
         lines.append(
             f"| {one['name']} | {one['seconds']['median']:.2f} s | {one['products']:.0%} | {one['attention']:.0%} | "
             f"{one['others']:.0%} | {rest:.0%} | {one['operations']:,} | {one['bytes'] / 1e9:.1f} GB |"
@@ -137,8 +139,9 @@ def gpu(results: Path) -> list[str]:
 
 
 def at_commit(*machines: Mapping[str, Any]) -> str:
-    """Of which state of the library a section speaks; works may have been measured at another one, and elsewhere."""
-    return f"Measured at commit {', '.join(dict.fromkeys(str(one['commit']) for one in machines))}."
+    """Of which state of the library a section speaks, and on which system; both may be others than the works'."""
+    places = dict.fromkeys(f"{one['commit']} on {one['processor']}, {one['system']}" for one in machines)
+    return f"Measured at commit {'; '.join(places)}."
 
 
 def read(path: Path) -> Any:

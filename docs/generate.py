@@ -7,6 +7,7 @@ stale. A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- e
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -83,8 +84,24 @@ def written(name: str) -> str:
         "task": lambda task_name: settings_table(task(task_name), deepest=2),
         "options": options_table,
         "preset": preset_file,
+        "speeds": lambda _: speeds(),
     }
     return writers[kind](detail)
+
+
+def speeds() -> str:
+    """What the benchmarks found of the smallest model and short sequences."""
+
+    def share(work: str) -> str:
+        stored = json.loads((ROOT / "benchmarks" / "results" / f"{work}-1M-short.json").read_text(encoding="utf-8"))
+        return f"{1 / stored['ratio']['median']:.2f}"
+
+    return (
+        f"- a supervised step takes {share('sft')} of TRL's time\n"
+        f"- a GRPO step takes {share('grpo-dense')} of TRL's time, {share('grpo-sparse')} where one group in twenty "
+        "has a signal\n"
+        f"- sampling takes {share('sampling')} of vLLM's time"
+    )
 
 
 def ordered() -> list[Method]:

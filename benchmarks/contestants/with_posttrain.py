@@ -1,4 +1,4 @@
-"""This library, through its public interface, with its own defaults wherever they only change speed."""
+"""This library, through its public interface, with its own defaults; ``tuning.py`` may choose compiled layers."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Settings that differ from TRL's own defaults, because they are faster here: gradient checkpointing off, the fused
 AdamW. bfloat16 is TRL's default. What is chosen per work is in ``tuning.py``: kernels of attention, rows per pass,
-padding-free batches. Logging, checkpoints and progress bars are off.
+whether training passes are compiled. Logging, checkpoints and progress bars are off.
 """
 
 from __future__ import annotations

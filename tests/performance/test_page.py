@@ -25,17 +25,6 @@ def test_the_page_is_generated_from_the_results():
     assert page.PAGE.read_text() == page.page_text(), "python -m benchmarks.page"
 
 
-def test_the_readme_says_what_the_page_says():
-    ratios = {one["work"]["name"]: one["ratio"]["median"] for one in page.results()}
-    dense, sparse, sampling = (ratios[f"{kind}-1M-short"] for kind in ("grpo-dense", "grpo-sparse", "sampling"))
-    said = (
-        f"a GRPO step takes {1 / dense:.2f} of TRL's time, and {1 / sparse:.2f} where one group in twenty has a "
-        f"signal; sampling takes {1 / sampling:.2f} of vLLM's."
-    )
-    readme = " ".join((page.PAGE.parent.parent / "README.md").read_text().split())
-    assert said in readme, f"README.md should say: {said}"
-
-
 def test_a_result_becomes_a_row_and_a_missed_ratio_says_what_is_possible(tmp_path, monkeypatch):
     monkeypatch.setattr(page, "RESULTS", tmp_path)
     (tmp_path / "sft-1M-short.json").write_text(json.dumps(RESULT))

@@ -21,6 +21,22 @@ def test_operations_are_counted_with_what_they_take_and_give() -> None:
     assert watched.bytes["other"] == 6 * one.numel() * FLOATS
 
 
+def test_what_is_written_but_not_read_counts_once() -> None:
+    one, out = torch.ones(3, 5), torch.empty(3, 5)
+    with Watched(counts_bytes=True) as watched:
+        torch.exp(one, out=out)
+    assert watched.bytes["other"] == 2 * 15 * FLOATS
+
+
+def test_what_an_update_changes_counts_twice_though_nothing_is_returned() -> None:
+    weights, gradients, means, squares = ([torch.ones(3, 5)] for _ in range(4))
+    numbers = {"lr": 0.1, "beta1": 0.9, "beta2": 0.9, "weight_decay": 0.0, "eps": 1e-8}
+    rest, counts = {**numbers, "amsgrad": False, "maximize": False}, [torch.ones(())]
+    with Watched(counts_bytes=True) as watched:
+        torch._fused_adamw_(weights, gradients, means, squares, [], counts, **rest)
+    assert watched.bytes["other"] == (2 * 4 * 15 + 1) * FLOATS  # gradients may be scaled in place
+
+
 def test_the_price_of_being_asked_is_no_time_of_the_operation() -> None:
     watched = Watched()
     watched.seconds.update({"view": 0.2, "other": 0.5, "product": 3.0})
@@ -38,7 +54,7 @@ def test_shares_are_those_of_a_step_without_a_clock() -> None:
 
 
 def test_plain_and_timed_steps_take_turns() -> None:
-    first, second, batches, seen = torch.ones(30, 40), torch.ones(40, 50), torch.ones(7, 30, 30), []
+    first, second, batches, seen = torch.ones(300, 400), torch.ones(400, 500), torch.ones(7, 90, 90), []
 
     def step() -> dict[str, float]:
         seen.append(_len_torch_dispatch_stack())
