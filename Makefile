@@ -22,7 +22,7 @@ help:
 	@echo "make bench-quick   the works that say most (ten minutes)"
 	@echo "make bench-growth  how time and memory grow with groups, texts, vocabularies and data (a quarter of an hour)"
 	@echo "make bench-gpu     what a GPU's limits leave to be gained (a few minutes)"
-	@echo "make bench-tune    look for the fastest settings of everybody (two hours)"
+	@echo "make bench-tune    look for the fastest settings of everybody (hours)"
 
 # torch goes in first and alone: a looser request would pull the CUDA build.
 $(STAMP): constraints.txt pyproject.toml
