@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.again import again
 from benchmarks.elsewhere import elsewhere, rate
 from benchmarks.sections import decisions, gpu, growth, memory, read, spent
 from benchmarks.works import ENTRIES
@@ -89,7 +90,7 @@ def page_text() -> str:
     for kind, (title, what) in KINDS.items():
         own = [one for one in found if one["work"]["name"].startswith(kind + "-")]
         parts += [f"## {title}", "", what, "", *(works(own) if own else ["Not measured yet."]), ""]
-    parts += [*unreached(found), *elsewhere(found, RESULTS / "elsewhere")]
+    parts += [*unreached(found), *again(found, RESULTS / "earlier"), *elsewhere(found, RESULTS / "elsewhere")]
     parts += [line for section in (spent, growth, memory, decisions, gpu) for line in section(RESULTS)]
     parts += [*settings(), *machines(found)]
     return "\n".join(parts)

@@ -63,3 +63,20 @@ def test_what_another_processor_gave_stands_beside_it(tmp_path, monkeypatch):
     (tmp_path / "elsewhere" / "sft-1M-short.json").write_text(json.dumps({**RESULT, **there}))
     row = "| sft-1M-short | 4 | **2.00** [1.50, 2.50] | 300 GFLOP/s | **3.00** [2.90, 3.10] | 600 GFLOP/s |"
     assert row in page.page_text()
+
+
+def test_an_earlier_run_stands_beside_this_one_and_other_settings_are_marked(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    theirs = RESULT["contestants"]["trl"]
+
+    def run(settings, seconds, ratio):
+        trl = {**theirs, "settings": settings, "seconds": {"median": seconds, "least": 0.9, "most": 1.1}}
+        return {**RESULT, "contestants": {**RESULT["contestants"], "trl": trl}, "ratio": {**RESULT["ratio"], **ratio}}
+
+    (tmp_path / "earlier").mkdir()
+    (tmp_path / "sft-1M-short.json").write_text(json.dumps(run({"rows": 8}, 1.0, {"median": 2.0})))
+    earlier = tmp_path / "earlier" / "sft-1M-short.json"
+    earlier.write_text(json.dumps(run({"rows": 8}, 1.25, {"median": 2.5})))
+    assert "| sft-1M-short | **2.00** | **2.50** | 0.50 s | 0.50 s | 1.00 s | 1.25 s |" in page.page_text()
+    earlier.write_text(json.dumps(run({"rows": 4}, 1.25, {"median": 2.5})))
+    assert "| 1.00 s | 1.25 s * |" in page.page_text()
