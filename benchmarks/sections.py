@@ -22,10 +22,11 @@ and in making views and new tensors. Layers are as they are written; works that 
 on other operations. Each operation of a step is timed after a step in which none is; *step* and what the shares are of
 is the time of the latter, in processor seconds. What a view takes is taken off every operation, as the price of being
 timed; a little of that would be there without a clock, so that *other operations* is rather too small than too large
-where there are many. They read their tensors from memory and write them back one by one; how many they are, and how
-much they move, is counted. What a compiler that fuses them gains in supervised steps stands under
-[decisions](#what-each-decision-is-worth). In sampling long texts much of the products' time is attention's: its
-matrices have few rows, one per head that reads the same keys and, for a prompt, per text that continues it.
+where there are many. Shares that add up to more than the whole say how far two steps lie apart. The other operations
+read their tensors from memory and write them back one by one; how many they are, and how much they move, is counted.
+What a compiler that fuses them gains in supervised steps stands under [decisions](#what-each-decision-is-worth). In
+sampling long texts much of the products' time is attention's: its matrices have few rows, one per head that reads the
+same keys and, for a prompt, per text that continues it.
 """
 OF_FILES = {"reading_s": "reading, s", "fitting_s": "looking whether all fit, s"}
 """Columns of the axis that reads a file."""
