@@ -1,7 +1,7 @@
-"""Write what the documentation repeats from the code: method pages and tables of settings and options.
+"""Write what the documentation repeats: method pages, tables of settings and options, and speeds of the README.
 
-Run ``python docs/generate.py`` after changing a method, a task or the command line; ``--check`` only says what is
-stale. A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
+Run ``python docs/generate.py`` after changing a method, a task, the command line or stored speeds; ``--check`` only
+says what is stale. A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
