@@ -9,18 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.sections import read
+from benchmarks.sections import in_both
 
-WHAT = """The works above in an earlier run on the same processor, without a change of the library's code in between.
-Rounds share their processes and the state of the machine, so that two runs lie further apart than the rounds of one. A
-star: the peer had other settings then, those that were the fastest when they were tried.
+WHAT = """The works above in an earlier run on the same processor. Rounds share their processes and the state of the
+machine, so that two runs may lie further apart than the rounds of one. A star: the peer had other settings then, those
+that were the fastest when they were tried.
 """
 
 
 def again(found: Sequence[Mapping[str, Any]], folder: Path) -> list[str]:
     """A row per work that was measured in both runs."""
-    others = {path.stem: read(path) for path in folder.glob("*.json")}
-    both = [(one, others[name]) for one in found if (name := one["work"]["name"]) in others]
+    both = in_both(found, folder)
     if not both:
         return []
     lines = ["## The same in an earlier run", "", WHAT]

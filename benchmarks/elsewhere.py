@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.sections import read
+from benchmarks.sections import in_both
 
 WHAT = """The works above as an earlier commit of this library did them on another processor, with the same versions of
 the peers; there nobody compiled training passes of reinforcement. Ratios depend on the processor: the faster it
@@ -20,8 +20,7 @@ rate of those that the work cannot do without, each timed alone.
 
 def elsewhere(found: Sequence[Mapping[str, Any]], folder: Path) -> list[str]:
     """A row per work that was measured in both places."""
-    others = {path.stem: read(path) for path in folder.glob("*.json")}
-    both = [(one, others[name]) for one in found if (name := one["work"]["name"]) in others]
+    both = in_both(found, folder)
     if not both:
         return []
     lines = ["## The same on another processor", "", WHAT]

@@ -6,7 +6,7 @@ and views and new tensors. The last step counts the bytes that the other operati
 That is what a program without fused kernels is held up by. Layers are as they are written, not compiled.
 
 A profiler would mislead. Its thousands of small events take the places of freed tensors, so that new ones are written
-to fresh pages: the step takes half as long again, and seems to consist of small operations.
+to fresh pages: the step takes longer, and seems to consist of small operations.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,12 @@ def at_commit(*machines: Mapping[str, Any]) -> str:
     """Of which state of the library a section speaks, and on which system; both may be others than the works'."""
     places = dict.fromkeys(f"{one['commit']} on {one['processor']}, {one['system']}" for one in machines)
     return f"Measured at commit {'; '.join(places)}."
+
+
+def in_both(found: Sequence[Mapping[str, Any]], folder: Path) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """The works that another run, whose results were moved to a folder, measured as well: both results of each."""
+    others = {path.stem: read(path) for path in folder.glob("*.json")}
+    return [(one, others[name]) for one in found if (name := one["work"]["name"]) in others]
 
 
 def read(path: Path) -> Any:
